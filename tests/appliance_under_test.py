@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.agents.adapter import LoginFacts, LoginMethod, Turn, TurnReport, TurnRequest
+from moonmind_appliance.agents.adapter import LoginFacts, LoginMethod, ServiceAnswers, Turn, TurnReport, TurnRequest
+from moonmind_appliance.agents.codex_broker import CodexBroker
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ByteSink
 from moonmind_appliance.execution.executor import Executor
@@ -142,6 +143,21 @@ class ScriptedAgent:
         return {}
 
     def proxies(self) -> dict[str, str]:
+        return {}
+
+    def broker_job(self) -> dict[str, Any]:
+        return {}
+
+    def answers_command(self, login: str | None) -> list[str]:
+        raise NotImplementedError
+
+    def read_answers(self, printed: bytes) -> ServiceAnswers:
+        raise NotImplementedError
+
+    def broker_reader(self) -> CodexBroker:
+        return CodexBroker()
+
+    def brokered_environment(self) -> dict[str, str]:
         return {}
 
     def login_files(self) -> tuple[str, ...]:

@@ -7,11 +7,19 @@ nothing itself: phases pass its `ExecSpec` to the container engine, and the outp
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from moonmind_appliance.models import AgentInfo, ExecOutcome, ExecSpec, LoginCheck, PhaseName, TurnOutcome
+from moonmind_appliance.models import (
+    AgentInfo,
+    ExecOutcome,
+    ExecSpec,
+    LoginCheck,
+    PhaseName,
+    QuotaWindow,
+    TurnOutcome,
+)
 
 if TYPE_CHECKING:
     # Its import prepares the redactor's patterns, which commands that only read do not need.
@@ -114,6 +122,64 @@ class TurnReader(Protocol):
         """How the turn went, after all output was written. Only evidence: a phase is accepted by its files."""
 
 
+class ServiceAnswers(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent's service answers about the account, without a model turn.
+
+    `quota` and `models` (their number) are None if there was no answer; then the problems say why. `models_digest`
+    stands for all that was answered about the models; `models_contained`: it is the list that the agent contains.
+    """
+
+    quota: list[QuotaWindow] | None
+    quota_problem: str
+    models: int | None
+    models_digest: str
+    models_problem: str
+    models_contained: bool
+
+
+class BrokeredLogin(msgspec.Struct, frozen=True):
+    """What a login broker made for one run: a login file that only it accepts, and its certificate authority (PEM)."""
+
+    login_file: bytes
+    authority: bytes
+
+
+class BrokerReader(Protocol):
+    """Parses what a login broker prints. Thread-safe.
+
+    A position is a number of events; those after it happened later.
+    """
+
+    longest_line: int
+    """Bytes; longer lines are not read."""
+
+    def take(self, line: bytes) -> None:
+        """Process one line without its end."""
+
+    @property
+    def made(self) -> BrokeredLogin | None:
+        """The login for the agent's container; None until the broker is ready, or if it made none."""
+
+    @property
+    def problem(self) -> str:
+        """Why the broker could not start; "" if it did not say so."""
+
+    def position(self) -> int:
+        """The position now."""
+
+    def checks(self, since: int) -> list[LoginCheck]:
+        """The broker's attempts to renew the login after that position, in their order."""
+
+    def refusals(self) -> list[str]:
+        """Which requests the service refused, for display."""
+
+    def outcome(self, reported: TurnOutcome, since: int) -> TurnOutcome:
+        """How the turn went that began at that position, with the broker's evidence on login, limits and quota.
+
+        `reported` is what the agent's container said; its claims about these are ignored.
+        """
+
+
 class AgentAdapter(Protocol):
     """One kind of agent."""
 
@@ -156,6 +222,24 @@ class AgentAdapter(Protocol):
 
     def proxies(self) -> dict[str, str]:
         """The proxy variables of the agent container."""
+
+    def broker_job(self) -> dict[str, Any] | None:
+        """The agent's part of the login broker's job; None if this agent has no login broker."""
+
+    def answers_command(self, login: str | None) -> list[str]:
+        """The command that asks the service about the account. Only for an agent with a `broker_job`.
+
+        `login` is the file of the login broker's login; None in the container that has the shard's login.
+        """
+
+    def read_answers(self, printed: bytes) -> ServiceAnswers:
+        """Parse what it printed."""
+
+    def broker_reader(self) -> BrokerReader:
+        """A reader for the login broker of one run. Only for an agent with a `broker_job`."""
+
+    def brokered_environment(self) -> dict[str, str]:
+        """Variables that only the agent container needs, if the run has a login broker."""
 
     def login_files(self) -> tuple[str, ...]:
         """Files of a stored login, relative to the login folder; the first one exists exactly if there is a login."""

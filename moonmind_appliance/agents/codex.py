@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from moonmind_appliance.agents import codex_login_file, codex_logins
-from moonmind_appliance.agents.adapter import SKILLS, LoginFacts, LoginMethod, Turn, TurnRequest
+from moonmind_appliance.agents.adapter import SKILLS, LoginFacts, LoginMethod, ServiceAnswers, Turn, TurnRequest
+from moonmind_appliance.agents.codex_broker import CodexBroker
 from moonmind_appliance.agents.codex_reader import CodexReader
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.in_container.command import command
@@ -17,7 +18,7 @@ from moonmind_appliance.in_container.feature_folder import feature_variables
 from moonmind_appliance.in_container.login_volume import CODEX_LOGIN
 from moonmind_appliance.in_container.spec_kit import CODEX
 from moonmind_appliance.models import AgentInfo, ExecSpec, LoginCheck, version_label
-from moonmind_appliance.models.container_paths import AGENT_HOME, LOGIN_FOLDER, WORKSPACES
+from moonmind_appliance.models.container_paths import AGENT_HOME, BROKERED_LOGIN_FILE, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.redaction import ByteSink
 
 # Version of the appliance's part of the prompt; increment it when the text changes.
@@ -48,6 +49,8 @@ _CONFIG: tuple[str, ...] = (
     "skills.bundled.enabled=false",
     codex_logins.OPENAI_BACKEND,
 )
+
+_HOSTS = ("chatgpt.com", "auth.openai.com")
 
 # OpenAI executes a web search, so no rule of the network prevents one: a search or a page's address can contain
 # whatever the agent has read.
@@ -80,8 +83,11 @@ class Codex:
         )
 
     def hosts(self) -> tuple[str, ...]:
-        """ChatGPT, its sign-in, and the API for logins with an API key."""
-        return ("chatgpt.com", "auth.openai.com", "api.openai.com")
+        """ChatGPT, its sign-in, and the API for logins with an API key.
+
+        A login broker does not take API keys. Without that host, an agent cannot use a key of someone else.
+        """
+        return _HOSTS if self._egress.broker else (*_HOSTS, "api.openai.com")
 
     def proxies(self) -> dict[str, str]:
         """The proxy variables of the wall, or of the operator's proxy."""
@@ -93,6 +99,26 @@ class Codex:
         # Codex's databases are not needed after the run: in memory they need no sync, and the volume does not grow.
         env["CODEX_SQLITE_HOME"] = AGENT_HOME
         return env | self._egress.environment("CODEX_CA_CERTIFICATE")
+
+    def broker_job(self) -> dict[str, Any]:
+        """How the broker asks Codex's app server to renew the login."""
+        return codex_logins.check_job(_CONFIG)
+
+    def answers_command(self, login: str | None) -> list[str]:
+        """Codex's app server reports the usage windows, `codex debug models` the models."""
+        return codex_logins.answers_command(_CONFIG, login)
+
+    def read_answers(self, printed: bytes) -> ServiceAnswers:
+        """Parse what it printed."""
+        return codex_logins.read_answers(printed)
+
+    def broker_reader(self) -> CodexBroker:
+        """A reader for one run's broker."""
+        return CodexBroker()
+
+    def brokered_environment(self) -> dict[str, str]:
+        """The certificate authorities: the broker's, and the operator's if there are any."""
+        return self._egress.brokered_environment("CODEX_CA_CERTIFICATE")
 
     def login_files(self) -> tuple[str, ...]:
         """Only `auth.json`; the rest of Codex's folder is recreated."""
@@ -128,6 +154,7 @@ class Codex:
         repository = f"{request.workspace}/repo"
         turn: dict[str, Any] = {"repository": repository, "skill": f".agents/skills/{skill}", "report": request.report}
         turn["feature"] = request.feature
+        turn["login"] = BROKERED_LOGIN_FILE if self._egress.broker else None
         files = {}
         if request.text:
             turn["prompt_file"] = f"{WORKSPACES}/{request.phase.value}.prompt"

@@ -3,16 +3,17 @@
 Commands and outputs are those seen on 0.169.0.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from moonmind_appliance.agents.adapter import BrowserCallback, LoginMethod
-from moonmind_appliance.agents.untrusted import Unreadable, as_object, as_text, as_window, read_json
+from moonmind_appliance.agents.adapter import BrowserCallback, LoginMethod, ServiceAnswers
+from moonmind_appliance.agents.untrusted import Unreadable, as_count, as_object, as_text, as_window, read_json
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import LoginCheck, QuotaWindow
 from moonmind_appliance.models.container_paths import API_KEY_FILE, LOGIN_CA_FILE
 
 CHECK_SECONDS = 40
+_ANSWERS_SECONDS = 10
 # Where `codex login` listens for the browser, inside its container and on the operator's machine.
 BROWSER_CALLBACK = BrowserCallback(1455, ("/auth/callback", "/success", "/cancel"))
 
@@ -54,8 +55,42 @@ def logout_command() -> list[str]:
 
 def check_command(config: Sequence[str]) -> list[str]:
     """The command that renews the login and reports the account and its usage windows, with that configuration."""
-    server = ["codex", "app-server", *options(config)]
-    return command("codex_check", {"command": server, "seconds": CHECK_SECONDS - 10})
+    return command("codex_check", check_job(config))
+
+
+def check_job(config: Sequence[str]) -> dict[str, Any]:
+    """The job of `codex_check`: Codex's app server with that configuration, and how many seconds it may take."""
+    return {"command": ["codex", "app-server", *options(config)], "seconds": CHECK_SECONDS - 10}
+
+
+def answers_command(config: Sequence[str], login: str | None) -> list[str]:
+    """The command that reports the usage windows and the models that OpenAI answers.
+
+    `login` is the file of a login broker's login; None if the container has the shard's login.
+    """
+    job = check_job(config)
+    listing = ["codex", "debug", "models", *options(config)]
+    seconds = _ANSWERS_SECONDS
+    return command("codex_answers", {"server": job["command"], "models": listing, "seconds": seconds, "login": login})
+
+
+def read_answers(printed: bytes) -> ServiceAnswers:
+    """Parse what `answers_command` printed."""
+    lines = printed.strip().splitlines()
+    try:
+        said = as_object(read_json(lines[-1], limit=_LARGEST_CHECK)) if lines else {}
+    except Unreadable:
+        said = {}
+    usage, listed = as_object(said.get("usage")), as_object(said.get("models"))
+    error = as_text(as_object(usage.get("error")).get("message"), longest=_LONGEST_MESSAGE)
+    return ServiceAnswers(
+        quota=_windows(usage),
+        quota_problem=error or "no answer",
+        models=as_count(listed.get("count")),
+        models_digest=as_text(listed.get("digest"), longest=64),
+        models_problem=as_text(listed.get("error"), longest=_LONGEST_MESSAGE) or "no answer",
+        models_contained=listed == as_object(said.get("contained")),
+    )
 
 
 def options(config: Iterable[str]) -> list[str]:
@@ -70,6 +105,11 @@ def read_check(printed: bytes) -> LoginCheck:
         report = as_object(read_json(lines[-1], limit=_LARGEST_CHECK)) if lines else {}
     except Unreadable:
         report = {}
+    return check_of(report)
+
+
+def check_of(report: Mapping[str, Any]) -> LoginCheck:
+    """The result of a check, from the object that it reports."""
     message = as_text(report.get("refresh_error") or report.get("problem"), longest=_LONGEST_MESSAGE)
     answer = as_object(report.get("account"))
     alive: bool | None = None

@@ -1,6 +1,6 @@
 """Network access of an agent's container: proxy and certificate authorities."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -32,9 +32,13 @@ _IDLE_MORE_SECONDS = 60
 
 
 class Egress(msgspec.Struct, frozen=True, kw_only=True):
-    """How the agent reaches its service: through the `wall`, or else directly or through the operator's proxy."""
+    """How the agent reaches its service: through the `wall`, or else directly or through the operator's proxy.
+
+    `broker`: a login broker ends its TLS connections, and adds the login to its requests.
+    """
 
     wall: bool = False
+    broker: bool = False
     https_proxy: str | None = None
     no_proxy: str | None = None
     extra_ca: bool = False
@@ -45,6 +49,7 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
         proxy = settings.agent_https_proxy
         return cls(
             wall=settings.agent_wall,
+            broker=settings.login_broker,
             https_proxy=None if proxy is None or settings.agent_wall else proxy.address,
             no_proxy=None if settings.agent_wall else settings.agent_no_proxy,
             extra_ca=settings.extra_ca_certs is not None,
@@ -52,15 +57,21 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
 
     def environment(self, ca_variable: str) -> dict[str, str]:
         """The variables that name additional certificate authorities; `ca_variable` is this agent's own one."""
-        if not self.extra_ca:
-            return {}
-        return {EXTRA_CA_VARIABLE: AGENT_CA_FILE, ca_variable: _BUNDLE, "SSL_CERT_FILE": _BUNDLE}
+        return _authorities(ca_variable) if self.extra_ca else {}
+
+    def brokered_environment(self, ca_variable: str) -> dict[str, str]:
+        """The same for the agent container with a login broker, whose authority it must trust, too."""
+        return _authorities(ca_variable) if self.broker else {}
 
     def proxies(self) -> dict[str, str]:
         """The proxy variables of the agent's container; they contain no password."""
         if self.wall:
             return _both_spellings({"HTTPS_PROXY": _WALL_PROXY, "HTTP_PROXY": _WALL_PROXY, "NO_PROXY": _OWN_CONTAINER})
         return _both_spellings({"HTTPS_PROXY": self.https_proxy, "NO_PROXY": self.no_proxy})
+
+
+def _authorities(ca_variable: str) -> dict[str, str]:
+    return {EXTRA_CA_VARIABLE: AGENT_CA_FILE, ca_variable: _BUNDLE, "SSL_CERT_FILE": _BUNDLE}
 
 
 def listen_command(socket_name: str) -> list[str]:
@@ -73,13 +84,21 @@ def listen_command(socket_name: str) -> list[str]:
     return command("egress_listen", job)
 
 
-def proxy_exec(settings: Settings, hosts: Sequence[str], socket_name: str) -> ExecSpec:
-    """The egress proxy for the container that hands over its socket under that name. `hosts`: those of its service.
+def proxy_exec(
+    settings: Settings, hosts: Sequence[str], socket_name: str, broker: Mapping[str, object] | None = None
+) -> ExecSpec:
+    """The egress proxy for the container that hands over its socket under that name.
 
     The container must have `proxy_files`.
+
+    Args:
+        settings: the settings.
+        hosts: those of the agent's service.
+        socket_name: the name of the socket.
+        broker: the agent's part of the login broker's job, in a container that has the login; None: no broker.
     """
     proxy = settings.agent_https_proxy
-    job = {
+    job: dict[str, object] = {
         "socket": f"{EGRESS_FOLDER}/{socket_name}",
         "seconds": _HAND_OVER_SECONDS,
         "hosts": list(hosts),
@@ -89,12 +108,18 @@ def proxy_exec(settings: Settings, hosts: Sequence[str], socket_name: str) -> Ex
         "idle_seconds": settings.phase_silence_limit + _IDLE_MORE_SECONDS,
     }
     env = {} if proxy is None else {PROXY_VARIABLE: proxy.reveal()}
-    return ExecSpec(command=command("egress_proxy", job), env=env, working_dir="/work")
+    if broker is not None:
+        own = EGRESS_CA_FILE if settings.extra_ca_certs else None
+        job["broker"] = {**broker, "ca_file": own}
+        # For the program of the agent that renews the login.
+        env |= login_proxies(settings) | ({EXTRA_CA_VARIABLE: own} if own else {})
+    program = "egress_proxy" if broker is None else "login_broker"
+    return ExecSpec(command=command(program, job), env=env, working_dir="/work")
 
 
-def proxy_files(settings: Settings) -> dict[str, bytes]:
-    """The files that the egress container needs before its proxy starts: path to content."""
-    extra_ca = _extra_ca(settings)
+def proxy_files(settings: Settings, *, broker: bool = False) -> dict[str, bytes]:
+    """The files that the egress container needs before its proxy starts, or its login broker: path to content."""
+    extra_ca = settings.extra_ca_certs if broker else _extra_ca(settings)
     return {EGRESS_CA_FILE: extra_authorities(extra_ca)} if extra_ca else {}
 
 

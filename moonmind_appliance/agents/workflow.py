@@ -9,7 +9,7 @@ agent itself must be in the job image. Its login is a file of variables, such as
 import hashlib
 from collections.abc import Mapping
 
-from moonmind_appliance.agents.adapter import LoginFacts, LoginMethod, Turn, TurnRequest
+from moonmind_appliance.agents.adapter import BrokerReader, LoginFacts, LoginMethod, ServiceAnswers, Turn, TurnRequest
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.agents.turn_output import Report, TurnOutput
 from moonmind_appliance.in_container.command import command
@@ -89,6 +89,25 @@ class SpecKitWorkflow:
         """A clean environment; only the turn sets the login's variables."""
         env = {"HOME": AGENT_HOME, "LANG": "C.UTF-8", "TERM": "dumb"}
         return env | self._egress.environment("NODE_EXTRA_CA_CERTS")
+
+    def broker_job(self) -> None:
+        """None: how a request carries the login differs between agents."""
+
+    def answers_command(self, login: str | None) -> list[str]:
+        """There is none."""
+        raise NotImplementedError
+
+    def read_answers(self, printed: bytes) -> ServiceAnswers:
+        """There are none."""
+        raise NotImplementedError
+
+    def broker_reader(self) -> BrokerReader:
+        """There is none."""
+        raise NotImplementedError
+
+    def brokered_environment(self) -> dict[str, str]:
+        """None."""
+        return {}
 
     def login_files(self) -> tuple[str, ...]:
         """The file of variables."""

@@ -79,7 +79,7 @@ class Execution:
         self._context = PhaseContext(
             run=run,
             settings=resources.settings,
-            names=Names(run.run_id, resources.appliance_id, shard),
+            names=Names(run.run_id, resources.appliance_id, shard, broker=resources.settings.login_broker),
             engine=resources.engine,
             github=resources.github_for(run.repository),
             agent=resources.agent,
@@ -410,7 +410,7 @@ class Execution:
         pause, before = cooldown_jitter(turn, now), resources.store.shards.get(index)
         state = resources.store.shards.change(index, lambda known: turn_ended(known, turn, now=now, jitter=pause))
         update_waiting_after(resources, before, state)
-        if turn.verdict is AgentVerdict.QUOTA and state.cooldown_until is not None:
+        if (turn.verdict is AgentVerdict.QUOTA or turn.limit_reached) and state.cooldown_until is not None:
             resources.wakeups.wake_at(index, state.cooldown_until)
         if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX and result.failure is not None:
             moves = WaitingFor(WaitReason.LOGIN, detail=result.failure.message)

@@ -1,8 +1,11 @@
 """Records what a run finds out about its shard's login."""
 
-from moonmind_appliance.models import LoginState
+import msgspec
+
+from moonmind_appliance.models import LoginCheck, LoginState
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import update_waiting_after
+from moonmind_appliance.shards.evidence import login_checked
 from moonmind_appliance.shards.read_login import record_login_file
 
 
@@ -19,3 +22,11 @@ class ShardLoginRecorder:
         state = record_login_file(self._resources, self._shard, login_file)
         update_waiting_after(self._resources, before, state)
         return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"
+
+    def checked(self, check: LoginCheck) -> None:
+        """Store that the run's login broker tried to renew the login."""
+        resources, shards = self._resources, self._resources.store.shards
+        shown = msgspec.structs.replace(check, words=resources.redactor.redact_text(check.words))
+        before = shards.get(self._shard)
+        state = shards.change(self._shard, lambda known: login_checked(known, shown, now=resources.clock()))
+        update_waiting_after(resources, before, state)

@@ -20,7 +20,7 @@ from typing import Any
 from moonmind_appliance.in_container.codex_home import CodexHome
 from moonmind_appliance.in_container.codex_rollout import rollout_report
 from moonmind_appliance.in_container.feature_turn import FeatureTurn
-from moonmind_appliance.in_container.login_volume import CODEX_LOGIN, prepare
+from moonmind_appliance.in_container.login_volume import CODEX_LOGIN, place_login, prepare
 from moonmind_appliance.in_container.shared import exit_code
 from moonmind_appliance.in_container.turn_report import report
 
@@ -59,10 +59,13 @@ def main(job: dict[str, Any]) -> int:
     """Run the turn.
 
     The job contains `repository`, `skill` (the phase's skill folder), `prompt` or `prompt_file`, `command` (Codex's
-    own), `feature` (its folder; None if this turn writes it) and `report` (files to report at the end).
+    own), `feature` (its folder; None if this turn writes it), `report` (files to report at the end) and `login` (the
+    login file of a run whose login broker has the real one; None if the login is in CODEX_HOME).
     """
     repository, command = Path(job["repository"]), job["command"]
     home, login_folder = Path(os.environ["HOME"]), Path(os.environ["CODEX_HOME"])
+    if job["login"]:
+        place_login(login_folder, Path(job["login"]))
     prepare(home, login_folder)
     own = repository / job["skill"] / "SKILL.md"
     if not own.is_file():

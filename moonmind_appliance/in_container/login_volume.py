@@ -44,6 +44,12 @@ def _unused_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
 
 
+def place_login(folder: Path, login: Path) -> None:
+    """Copy a login broker's login into Codex's folder, which a container without the login volume does not have."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    write_by_rename(folder / CODEX_LOGIN, login.read_bytes())
+
+
 def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:
     """Remove everything from the login volume except regular files of these names, as far as possible."""
     remove_entries(folder, leftovers(folder, keep), time_limit=CLEAN_SECONDS)

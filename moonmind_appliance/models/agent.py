@@ -40,6 +40,7 @@ class AgentVerdict(StrEnum):
     MODEL_UNAVAILABLE = "model_unavailable"
     TEXT_FLAGGED = "text_flagged"
     CONTEXT_WINDOW_EXCEEDED = "context_window_exceeded"
+    CHALLENGED = "challenged"
 
 
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,10 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `resets_at` is when a used-up limit resets (UTC); `limit` is the machine code of a limit that does not reset by
     itself, such as `workspace_member_credits_depleted`, and `advice` says who can lift it.
+
+    `confirmed`: the login broker reported what is said about the login, its limits and its quota; otherwise the agent's
+    container did, and could have made it up. `limit_reached`: the broker saw that a usage window is used up, even if
+    the turn completed.
     """
 
     verdict: AgentVerdict
@@ -57,6 +62,8 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     resets_at: datetime | None = None
     limit: str | None = None
     advice: str = ""
+    confirmed: bool = False
+    limit_reached: bool = False
 
 
 class LoginCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ WORKSPACES = "/work/runs"
 AGENT_HOME = "/work/codex-home"
 LOGIN_FOLDER = f"{AGENT_HOME}/.codex"
 AGENT_CA_FILE = f"{WORKSPACES}/extra-ca.pem"
+# The login that only the run's login broker accepts, until the first turn has copied it.
+BROKERED_LOGIN_FILE = f"{WORKSPACES}/brokered-login.json"
 LOGIN_CA_FILE = f"{LOGIN_FOLDER}/extra-ca.pem"
 API_KEY_FILE = f"{LOGIN_FOLDER}/api-key"
 
@@ -20,9 +22,10 @@ CACHE_FOLDER = AGENT_HOME
 SCAFFOLD = "/opt/spec-kit/scaffold"
 
 # The volume through which the agent container hands its listening socket to the egress container. In the agent
-# container it is read-only; in the egress container the volume takes the owner of its mount point.
+# container it is read-only; in the egress container the volume takes the owner of its mount point, and AGENT_HOME may
+# have the login.
 AGENT_EGRESS_FOLDER = "/work/egress"
-EGRESS_FOLDER = AGENT_HOME
+EGRESS_FOLDER = GIT_FOLDER
 EGRESS_CA_FILE = f"{EGRESS_FOLDER}/extra-ca.pem"
 # The port of the agent container's loopback interface on which the egress proxy accepts connections.
 EGRESS_PORT = 3128

@@ -16,13 +16,21 @@ def version_label(tool: str) -> str:
     return f"moonmind.{tool}.version"
 
 
+def agent_container(run_id: str) -> str:
+    """The name of a run's agent container with LOGIN_BROKER. Without it, its name is the shard's lock."""
+    return f"moonmind-agent-{run_id}"
+
+
 def git_container(run_id: str) -> str:
     """The name of a run's git container, and of the volume that only that container mounts."""
     return f"moonmind-git-{run_id}"
 
 
 def egress_container(run_id: str) -> str:
-    """The name of a run's egress container, and of the volume through which it gets the agent's listening socket."""
+    """The name of a run's egress container, and of the volume through which it gets the agent's listening socket.
+
+    With LOGIN_BROKER only the volume has it: the container's name is the shard's lock.
+    """
     return f"moonmind-egress-{run_id}"
 
 

@@ -56,6 +56,8 @@ class FailureCode(StrEnum):
     AGENT_FAILED = "agent_failed"
     AGENT_UNREACHABLE = "agent_unreachable"
     EGRESS_REFUSED = "egress_refused"
+    LOGIN_BROKER_FAILED = "login_broker_failed"
+    OPENAI_CHALLENGE = "openai_challenge"
     AGENT_TIMED_OUT = "agent_timed_out"
     AGENT_SILENT = "agent_silent"
     PHASE_OUTPUT_MISSING = "phase_output_missing"
@@ -226,6 +228,16 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.OPERATOR,
         "If the agent needs the host, add it to AGENT_EGRESS_ALLOW (with its port if its address is private), or fix "
         "its name resolution; then retry.",
+    ),
+    FailureCode.LOGIN_BROKER_FAILED: FailureKind(
+        WhoActs.OPERATOR,
+        "Follow the message. If it does not help, read the appliance's log, or set LOGIN_BROKER=false and restart. "
+        "Then retry the run.",
+    ),
+    FailureCode.OPENAI_CHALLENGE: FailureKind(
+        WhoActs.OPERATOR,
+        "OpenAI's content network takes requests from this machine's address for those of a bot. Try again later, or "
+        "use another address (AGENT_HTTPS_PROXY). The login is not the cause: do not sign in again.",
     ),
     FailureCode.AGENT_TIMED_OUT: FailureKind(
         WhoActs.SUBMITTER, "Shorten the specification, or ask the operator to raise PHASE_TIME_LIMIT; then retry."

@@ -47,9 +47,9 @@ def cleanup(ctx: PhaseContext, earlier: Removed | None = None, before: Sequence[
                 problems.append(f"{volume}: {error.message}")
     if ctx.settings.agent_wall:
         try:
-            ctx.engine.remove_volume(ctx.names.egress)
+            ctx.engine.remove_volume(ctx.names.egress_volume)
         except EngineError as error:
-            problems.append(f"{ctx.names.egress}: {error.message}")
+            problems.append(f"{ctx.names.egress_volume}: {error.message}")
     kept = [volume for volume in volumes if volume not in dropped]
     return PhaseResult(
         metadata={

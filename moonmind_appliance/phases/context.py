@@ -36,10 +36,14 @@ MEASURE_EVERY = 10.0
 
 
 class RecordedLogin(msgspec.Struct, frozen=True):
-    """The shard's login when it was last read: SHA-256 of its file (None: no file), and why the run must not use it."""
+    """The shard's login when it was last read: SHA-256 of its file (None: no file), and why the run must not use it.
+
+    `by_api_key`: it is an API key, not a sign-in.
+    """
 
     digest: str | None
     problem: str
+    by_api_key: bool = False
 
 
 class PhaseContext(msgspec.Struct, kw_only=True):

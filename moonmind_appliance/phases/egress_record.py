@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from moonmind_appliance.agents.adapter import BrokerReader
 from moonmind_appliance.in_container.egress_record import ALLOWED, FAILED, REFUSED
 from moonmind_appliance.models import ArtifactType, PhaseName
 from moonmind_appliance.phases.context import PhaseContext
@@ -71,9 +72,14 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EgressLines:
-    """Takes the proxy's output; a `ByteSink`. Thread-safe. `ready` is set once the proxy accepts connections."""
+    """Takes the proxy's output; a `ByteSink`. Thread-safe. `ready` is set once the proxy accepts connections.
 
-    def __init__(self) -> None:
+    `broker` gets all lines, before `ready` is set.
+    """
+
+    def __init__(self, broker: BrokerReader | None = None) -> None:
+        self._broker = broker
+        self._longest = _LONGEST_LINE if broker is None else broker.longest_line
         self._lock = threading.Lock()
         self._rest = b""
         self._found: dict[tuple[str, str, str], EgressTarget] = {}
@@ -85,7 +91,7 @@ class EgressLines:
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 self._take(line)
-            if len(self._rest) > _LONGEST_LINE:
+            if len(self._rest) > self._longest:
                 self._rest = b""
 
     def targets(self) -> list[EgressTarget]:
@@ -94,6 +100,10 @@ class EgressLines:
             return sorted(self._found.values(), key=lambda each: each.first_at)
 
     def _take(self, line: bytes) -> None:
+        if self._broker is not None:
+            self._broker.take(line)
+        if len(line) > _LONGEST_LINE and b'"ready"' not in line:
+            return
         try:
             found = decode(line, _Line)
             times = [datetime.fromtimestamp(at, UTC) for at in (found.first_at, found.last_at)]

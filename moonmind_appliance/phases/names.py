@@ -9,6 +9,7 @@ from moonmind_appliance.models import (
     LABEL_RUN,
     LABEL_SHARD,
     ShardNames,
+    agent_container,
     egress_container,
     git_container,
     workspace_volume,
@@ -20,15 +21,24 @@ AGENT, GIT, EGRESS = "agent", "git", "egress"
 
 
 class Names(msgspec.Struct, frozen=True):
-    """The names of a run's containers, volumes and folders. They depend only on the run and the shard."""
+    """The names of a run's containers, volumes and folders. They depend only on the run, the shard and LOGIN_BROKER.
+
+    `broker`: LOGIN_BROKER, so the egress container has the login.
+    """
 
     run_id: str
     appliance_id: str
     shard: ShardNames
+    broker: bool = False
 
     @property
     def agent(self) -> str:
-        """The agent container: its name is the shard's lock."""
+        """The agent container: its name is the shard's lock if it has the login."""
+        return agent_container(self.run_id) if self.broker else self.shard.lock
+
+    @property
+    def login(self) -> str:
+        """The container that has the login: its name is the shard's lock."""
         return self.shard.lock
 
     @property
@@ -38,7 +48,12 @@ class Names(msgspec.Struct, frozen=True):
 
     @property
     def egress(self) -> str:
-        """The egress container, and the volume that it shares with the agent container."""
+        """The egress container: its name is the shard's lock if it has the login."""
+        return self.shard.lock if self.broker else egress_container(self.run_id)
+
+    @property
+    def egress_volume(self) -> str:
+        """The volume that the egress container shares with the agent container."""
         return egress_container(self.run_id)
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from moonmind_appliance.containers.engine import ByteSink
-from moonmind_appliance.models import ArtifactType, PhaseName
+from moonmind_appliance.models import ArtifactType, LoginCheck, PhaseName
 
 
 class LogSink(ByteSink, Protocol):
@@ -47,3 +47,6 @@ class LoginRecorder(Protocol):
         Returns:
             Why the run must not use this login; "" if it may.
         """
+
+    def checked(self, check: LoginCheck) -> None:
+        """Store that the run's login broker tried to renew the login; `record` was called with the file after it."""

@@ -57,12 +57,14 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
     if ctx.attempt > 1:
         _remove_files_of_earlier_attempt(phase, ctx)
-    if ctx.wall is not None:
-        ctx.wall.check_ready()
+    if ctx.wall is not None and (reason := ctx.wall.check_ready()) is not None:
+        return failed(reason)
     turn = turn_of(phase, ctx)
     files, ctx.agent_files = ctx.agent_files | turn.files, {}
     _prepare_next(phase, ctx, turn.command.command)
     egress_before = ctx.wall.targets() if ctx.wall is not None else []
+    broker = ctx.wall.broker if ctx.wall is not None else None
+    broker_before = broker.reader.position() if broker is not None else 0
     with ctx.logs(phase) as logs:
         reader = ctx.agent.reader(logs.stdout)
         stderr = Tee(logs.stderr)
@@ -71,7 +73,8 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         reader.close()
         # A refreshed login has new secrets: the redactor must know them before the rest of the log is written.
         digest = reader.report().login_digest
-        if ctx.login is None or digest is None or digest != ctx.login.digest:
+        # With a login broker, no log of the agent can contain them.
+        if broker is None and (ctx.login is None or digest is None or digest != ctx.login.digest):
             try:
                 ctx.login = record_login(ctx, lost=ended.ended is EndReason.CONTAINER_GONE)
             except ContainerNotFound as error:
@@ -80,11 +83,13 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     if ended.ended is EndReason.CONTAINER_GONE and watch.failure is None:
         raise lost(phase.value, "agent")
     outcome = reader.outcome(ended)
+    if broker is not None:
+        outcome = broker.outcome(outcome, since=broker_before)
     if ctx.wall is not None and outcome.verdict in {AgentVerdict.FAILED, AgentVerdict.UNREACHABLE}:
         ctx.wall.check_network(phase.value)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_MESSAGE])
     result = _judge(phase, ctx, ended, outcome, reader.report(), egress_before=egress_before)
-    if result.failure is not None or result.waiting_for is not None or ctx.login.problem:
+    if result.failure is not None or result.waiting_for is not None or (ctx.login is not None and ctx.login.problem):
         # After a successful turn the next phase measures the workspace; after a failed one there may be no next phase.
         watch.measure_now()
     ctx.workspace_bytes = watch.used
@@ -170,6 +175,10 @@ def _turn_failure(
             FailureCode.AGENT_UNREACHABLE,
             f"{phase.value} could not reach {ctx.agent.service}."
             + (f" From the egress container: {needed[FAILED]}." if FAILED in needed else ""),
+        ),
+        AgentVerdict.CHALLENGED: (
+            FailureCode.OPENAI_CHALLENGE,
+            f"{ctx.agent.service} answered {phase.value} with a challenge for browsers (HTTP 403, cf-mitigated).",
         ),
         AgentVerdict.MODEL_UNAVAILABLE: (
             FailureCode.MODEL_UNAVAILABLE,

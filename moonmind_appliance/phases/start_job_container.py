@@ -30,18 +30,16 @@ from moonmind_appliance.models.container_paths import (
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.commands import SLEEP
-from moonmind_appliance.phases.context import PhaseContext, RecordedLogin
+from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import AGENT, EGRESS, GIT
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
-from moonmind_appliance.phases.wall import Wall
+from moonmind_appliance.phases.wall import CHECK_SECONDS, Wall
 from moonmind_appliance.trust import extra_authorities
 
 # A Docker tmpfs is noexec by default.
 _SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
 _HOME = "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=1000,gid=1000"
-# Longest wait for a login check that uses the shard.
-_CHECK_SECONDS = 60.0
 
 
 def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
@@ -73,7 +71,7 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
         # Not one of `made`: nothing is lost without it.
         engine.ensure_volume(ctx.cache_volume, names.cache_labels(ctx.run.repository))
     if ctx.wall is not None:
-        engine.ensure_volume(names.egress, names.labels(EGRESS))
+        engine.ensure_volume(names.egress_volume, names.labels(EGRESS))
     try:
         starting = in_background("agent", lambda: _start_agent(ctx))
         try:
@@ -84,7 +82,11 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
         finally:
             # Whatever happens, no container may appear after this phase.
             wait([starting])
-        agent, ctx.login = starting.result()
+        agent = starting.result()
+        if ctx.wall is not None and ctx.wall.broker is not None:
+            # This container has the login.
+            ctx.wall.check_started()
+            ctx.login = record_login(ctx)
     except NameTaken as error:
         detail = f"{error.name} is in use by {lock_holder(error)}"
         return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=detail))
@@ -92,8 +94,8 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
         return failed(failure(FailureCode.IMAGE_MISSING, error.message))
     if ctx.settings.extra_ca_certs:
         ctx.agent_files[AGENT_CA_FILE] = extra_authorities(ctx.settings.extra_ca_certs)
-    if ctx.login.problem:
-        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
+    if (refused := _login_refusal(ctx)) is not None:
+        return refused
     if ctx.wall is not None:
         ctx.wall.end_with_proxy(agent)
     return PhaseResult(
@@ -107,12 +109,30 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
     )
 
 
-def _start_agent(ctx: PhaseContext) -> tuple[str, RecordedLogin]:
-    """Start the agent container and the program of its first turn; the container's id, and its login."""
-    agent = start_under_lock(ctx.engine, agent_spec(ctx), patience=_CHECK_SECONDS, cancel=ctx.cancel)
+def _login_refusal(ctx: PhaseContext) -> PhaseResult | None:
+    """Why the run cannot use the recorded login."""
+    if ctx.login is not None and ctx.login.problem:
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
+    if ctx.settings.login_broker and ctx.login is not None and ctx.login.by_api_key:
+        message = (
+            f"The login of shard {ctx.names.shard.index} is an API key; LOGIN_BROKER needs a ChatGPT account. "
+            "Sign the shard in with an account, or set LOGIN_BROKER=false: then agents can read the key."
+        )
+        return failed(failure(FailureCode.LOGIN_BROKER_FAILED, message))
+    return None
+
+
+def _start_agent(ctx: PhaseContext) -> str:
+    """Start the agent container and the program of its first turn; returns its id. Records the login that it has."""
+    if ctx.settings.login_broker:
+        agent = ctx.engine.start(agent_spec(ctx))
+    else:
+        agent = start_under_lock(ctx.engine, agent_spec(ctx), patience=CHECK_SECONDS, cancel=ctx.cancel)
     if turns := [phase for phase in ctx.to_do if phase in SKILLS]:
         ctx.prepared.prepare(ctx.names.agent, turn_of(turns[0], ctx).command.command)
-    return agent, record_login(ctx)
+    if not ctx.settings.login_broker:
+        ctx.login = record_login(ctx)
+    return agent
 
 
 def _start_git(ctx: PhaseContext) -> str:
@@ -123,18 +143,22 @@ def _start_git(ctx: PhaseContext) -> str:
 
 
 def agent_spec(ctx: PhaseContext) -> ContainerSpec:
-    """The agent container: the shard's login and the workspace, no GitHub token, and with AGENT_WALL no network."""
-    names = ctx.names
-    egress = [Mount(names.egress, AGENT_EGRESS_FOLDER, read_only=True)] if ctx.settings.agent_wall else []
+    """The agent container: the shard's login and the workspace, no GitHub token, and with AGENT_WALL no network.
+
+    With LOGIN_BROKER it has no login.
+    """
+    names, settings = ctx.names, ctx.settings
+    login = [] if settings.login_broker else [Mount(names.shard.volume, LOGIN_FOLDER)]
+    egress = [Mount(names.egress_volume, AGENT_EGRESS_FOLDER, read_only=True)] if settings.agent_wall else []
     return ContainerSpec(
         name=names.agent,
-        image=ctx.settings.spec_automation_job_image,
+        image=settings.spec_automation_job_image,
         command=SLEEP if ctx.wall is None else ctx.wall.agent_command,
         labels=names.labels(AGENT),
         limits=ctx.limits,
-        network=None if ctx.settings.agent_wall else ctx.settings.job_network,
-        env=ctx.agent.environment() | ctx.agent.proxies(),
-        mounts=[Mount(names.workspace_volume, WORKSPACES), Mount(names.shard.volume, LOGIN_FOLDER), *egress],
+        network=None if settings.agent_wall else settings.job_network,
+        env=ctx.agent.environment() | ctx.agent.brokered_environment() | ctx.agent.proxies(),
+        mounts=[Mount(names.workspace_volume, WORKSPACES), *login, *egress],
         tmpfs={"/tmp": _SCRATCH, AGENT_HOME: _HOME},  # noqa: S108 - a path inside the container
         working_dir=WORKSPACES,
     )

@@ -11,6 +11,7 @@ from concurrent.futures import Future, wait
 
 from moonmind_appliance.agents.egress import allowed_hosts, listen_command, proxy_exec, proxy_files
 from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.containers.volume_lock import start_under_lock
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.in_container.egress_record import ALLOWED
 from moonmind_appliance.models import (
@@ -20,19 +21,27 @@ from moonmind_appliance.models import (
     EndReason,
     ExecOutcome,
     ExecSpec,
+    Failure,
     Limits,
     Mount,
     PhaseName,
     network_of,
 )
-from moonmind_appliance.models.container_paths import EGRESS_FOLDER
+from moonmind_appliance.models.container_paths import AGENT_HOME, EGRESS_FOLDER, LOGIN_FOLDER
 from moonmind_appliance.phases.background import in_background, in_daemon
 from moonmind_appliance.phases.commands import SLEEP, Tee, lost
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.egress_record import EgressLines, EgressTarget, add, keep_record, stored_record
+from moonmind_appliance.phases.login_broker import RunBroker
 from moonmind_appliance.phases.names import EGRESS
 
 _MEMORY, _CPUS, _PIDS = 256 * 1024**2, 1.0, 64
+# With Codex's app server, which renews the login.
+_BROKER_MEMORY, _BROKER_PIDS = 512 * 1024**2, 256
+_SCRATCH = "rw,exec,nosuid,nodev,size=64m,mode=1777"
+_HOME = "rw,exec,nosuid,nodev,size=64m,mode=0700,uid=1000,gid=1000"
+CHECK_SECONDS = 60.0
+"""Longest wait for a login check that uses the shard."""
 _SOCKET_NAME_BYTES = 8
 _MOST_NAMED = 3
 
@@ -44,9 +53,10 @@ class Wall:
 
     def __init__(self, ctx: PhaseContext) -> None:
         self._ctx = ctx
+        self.broker = RunBroker(ctx) if ctx.settings.login_broker else None
         self._earlier = stored_record(ctx)
         self._socket = f"{secrets.token_hex(_SOCKET_NAME_BYTES)}.sock"
-        self._lines = EgressLines()
+        self._lines = EgressLines(None if self.broker is None else self.broker.reader)
         self._kept: list[EgressTarget] | None = None
         self._started: Future[None] | None = None
         self._ended: Future[ExecOutcome] | None = None
@@ -68,28 +78,40 @@ class Wall:
         if self._started is not None:
             wait([self._started])
 
+    def check_started(self) -> None:
+        """Wait for the start of the egress container.
+
+        Raises:
+            NameTaken: it needs the shard's lock, which another container has.
+            EngineError: it could not be started.
+        """
+        if self._started is not None:
+            self._started.result()
+
     def end_with_proxy(self, agent: str) -> None:
         """End the agent container, by its id, when the proxy ends: without it Codex would retry for a minute.
 
         Raises:
             EngineError: the egress container could not be started.
         """
-        if self._started is not None:
-            self._started.result()
+        self.check_started()
         if self._ended is not None:
             self._ended.add_done_callback(lambda _: _end_container(self._ctx.engine, agent))
 
-    def check_ready(self) -> None:
-        """Wait until the proxy accepts connections.
+    def check_ready(self) -> Failure | None:
+        """Wait until the proxy accepts connections; returns why the login broker cannot work.
 
         Raises:
-            ContainerLost: it ended.
+            ContainerLost: the proxy ended.
             RunInterrupted: the run must end.
         """
         while not self._lines.ready.wait(0.02):
             self._ctx.cancel.check()
             if self._ended is None or self._ended.done():
+                if self.broker is not None and (reason := self.broker.failure()) is not None:
+                    return reason
                 raise lost("the start", "egress")
+        return None if self.broker is None else self.broker.give_login()
 
     def check_network(self, doing: str) -> None:
         """Check that the git container, whose network the egress container uses, still runs.
@@ -120,9 +142,14 @@ class Wall:
 
     def _start(self) -> None:
         ctx = self._ctx
-        container = ctx.engine.start(egress_spec(ctx))
-        ctx.engine.put_files(container, proxy_files(ctx.settings))
-        spec = proxy_exec(ctx.settings, ctx.agent.hosts(), self._socket)
+        if self.broker is None:
+            container = ctx.engine.start(egress_spec(ctx))
+        else:
+            container = start_under_lock(ctx.engine, egress_spec(ctx), patience=CHECK_SECONDS, cancel=ctx.cancel)
+        ctx.engine.put_files(container, proxy_files(ctx.settings, broker=self.broker is not None))
+        spec = proxy_exec(
+            ctx.settings, ctx.agent.hosts(), self._socket, None if self.broker is None else self.broker.job
+        )
         self._ended = in_daemon("egress-proxy", lambda: self._run(container, spec))
 
     def _run(self, container: str, spec: ExecSpec) -> ExecOutcome:
@@ -145,10 +172,18 @@ def _end_container(engine: ContainerEngine, container: str) -> None:
 def egress_spec(ctx: PhaseContext) -> ContainerSpec:
     """The egress container: it has a network, but nothing of the run. Its exec gets the operator's proxy.
 
-    It uses the network of the git container: Docker needs 0.2 s to give a container a network of its own.
+    It uses the network of the git container: Docker needs 0.2 s to give a container a network of its own. With
+    LOGIN_BROKER it has the shard's login, too, and so the shard's lock.
     """
     names = ctx.names
-    limits = Limits(min(_MEMORY, ctx.limits.memory_bytes), min(_CPUS, ctx.limits.cpus), _PIDS)
+    memory, pids = (_BROKER_MEMORY, _BROKER_PIDS) if ctx.settings.login_broker else (_MEMORY, _PIDS)
+    limits = Limits(min(memory, ctx.limits.memory_bytes), min(_CPUS, ctx.limits.cpus), pids)
+    mounts, env, tmpfs = [Mount(names.egress_volume, EGRESS_FOLDER)], {"LANG": "C.UTF-8"}, dict[str, str]()
+    if ctx.settings.login_broker:
+        mounts.append(Mount(names.shard.volume, LOGIN_FOLDER))
+        env = ctx.agent.environment()
+        # The private keys of the broker are only here.
+        tmpfs = {"/tmp": _SCRATCH, AGENT_HOME: _HOME}  # noqa: S108 - a path inside the container
     return ContainerSpec(
         name=names.egress,
         image=ctx.settings.spec_automation_job_image,
@@ -156,8 +191,9 @@ def egress_spec(ctx: PhaseContext) -> ContainerSpec:
         labels=names.labels(EGRESS),
         limits=limits,
         network=network_of(names.git),
-        env={"LANG": "C.UTF-8"},
-        mounts=[Mount(names.egress, EGRESS_FOLDER)],
+        env=env,
+        mounts=mounts,
+        tmpfs=tmpfs,
     )
 
 

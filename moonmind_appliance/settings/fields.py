@@ -315,6 +315,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Option("The agent reaches only the hosts of its service and of AGENT_EGRESS_ALLOW; false: all networks.", flag),
     ] = True
+    login_broker: Annotated[
+        bool,
+        Option(
+            "Keep Codex's login in the egress container, which adds it to requests; the agent cannot read it. Needs "
+            "AGENT_WALL.",
+            flag,
+        ),
+    ] = False
     agent_egress_allow: Annotated[
         tuple[str, ...],
         Option(

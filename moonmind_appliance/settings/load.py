@@ -171,6 +171,7 @@ def _joint_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]
                 {"AGENT_HTTPS_PROXY", "AGENT_WALL"},
             )
         )
+    problems += _broker_problems(settings)
     if settings.auth_provider == "keycloak" and not settings.oidc_issuer_url:
         problems.append(
             (
@@ -193,6 +194,22 @@ def _joint_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]
                 {"WEBHOOK_SECRET", "WEBHOOK_URL"},
             )
         )
+    return problems
+
+
+def _broker_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]:
+    """Why LOGIN_BROKER cannot work with the other settings."""
+    if not settings.login_broker:
+        return []
+    problems = []
+    if not settings.agent_wall:
+        message = "needs AGENT_WALL=true: the egress container has the login, and without the wall there is none."
+        about = SettingProblem("LOGIN_BROKER", message, "Set AGENT_WALL=true, or LOGIN_BROKER=false.")
+        problems.append((about, {"LOGIN_BROKER", "AGENT_WALL"}))
+    if settings.agent_backend != "codex":
+        message = f"works only with AGENT_BACKEND=codex, not with {settings.agent_backend}."
+        about = SettingProblem("LOGIN_BROKER", message, "Set LOGIN_BROKER=false.")
+        problems.append((about, {"LOGIN_BROKER", "AGENT_BACKEND"}))
     return problems
 
 

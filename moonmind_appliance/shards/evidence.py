@@ -28,6 +28,7 @@ LONGEST_COOLDOWN = timedelta(days=8)
 LONGEST_UNCONFIRMED_COOLDOWN = timedelta(hours=6)
 # Shortest time between checks of a login that a turn reported dead.
 ASK_AGAIN_AFTER = timedelta(hours=1)
+_SHORTEST_COOLDOWN = timedelta(seconds=2)
 # Threads read the clock at different moments.
 _CLOCK_SLACK = timedelta(minutes=1)
 
@@ -145,17 +146,24 @@ def _cooldown_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now
 
 
 def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timedelta) -> ShardChange:
-    """A model turn ended.
-
-    All of this evidence comes from the agent's container. A report that would disable the login for long
-    counts only for a limited time, and a check is requested (`check_wanted`).
-    """
+    """A model turn ended. `jitter` is added to the end of a cooldown that only the agent's container reported."""
     if known.login_fault in SHOWN_BY_THE_FILE:
         # The turn did not use the account that was signed in.
         return ShardChange(known)
     state = known
     if turn.quota:
         state = msgspec.structs.replace(state, quota=turn.quota)
+    if turn.confirmed:
+        return _turn_confirmed(known, state, turn, now)
+    return _turn_reported(known, state, turn, now, jitter)
+
+
+def _turn_reported(known: Shard, state: Shard, turn: TurnOutcome, now: datetime, jitter: timedelta) -> ShardChange:
+    """All evidence of the turn comes from the agent's container.
+
+    A report that would disable the login for long counts only for a limited time, and a check is requested
+    (`check_wanted`).
+    """
     match turn.verdict:
         case AgentVerdict.COMPLETED:
             state = msgspec.structs.replace(state, last_turn_at=now, check_wanted=False)
@@ -175,6 +183,37 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
             return ShardChange(state, [ShardEvent("shard.rests", data)])
         case _:
             return ShardChange(msgspec.structs.replace(state, check_wanted=True))
+
+
+def _turn_confirmed(known: Shard, state: Shard, turn: TurnOutcome, now: datetime) -> ShardChange:
+    """A turn of a run with a login broker ended. What only the agent's container reported does not count.
+
+    The times are exact, so a cooldown ends when the window resets. The broker has already tried to renew a login that
+    was refused.
+    """
+    if turn.verdict is AgentVerdict.COMPLETED and turn.quota:
+        state = msgspec.structs.replace(state, last_turn_at=now)
+    if turn.limit_reached and turn.verdict in {AgentVerdict.COMPLETED, AgentVerdict.QUOTA}:
+        until = confirmed_cooldown_end(turn, now)
+        data = {"until": until, "resets_at": turn.resets_at, "windows": turn.quota}
+        state = msgspec.structs.replace(state, cooldown_until=until)
+        return ShardChange(state, [ShardEvent("shard.rests", data)])
+    if turn.verdict is AgentVerdict.LOGIN_DEAD and known.login is not LoginState.DEAD:
+        words = f"The login was rejected. {turn.message}".strip()[:_LONGEST_WORDS]
+        state = msgspec.structs.replace(state, check_wanted=has_passed(ASK_AGAIN_AFTER, known.refresh_tried_at, now))
+        return _judged(known, state, LoginState.DEAD, LoginFault.UNAUTHORIZED, words, now)
+    if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX:
+        words = f"{turn.advice} {turn.message}".strip()[:_LONGEST_WORDS]
+        return _judged(known, state, LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED, words, now, limit=turn.limit)
+    return ShardChange(state)
+
+
+def confirmed_cooldown_end(turn: TurnOutcome, now: datetime) -> datetime:
+    """The end of a cooldown that a login broker reported, to the second."""
+    if turn.resets_at is None:
+        return now + COOLDOWN_WITHOUT_TIME
+    # Not in the past: a run must not repeat a turn at once because clocks differ.
+    return min(max(turn.resets_at, now + _SHORTEST_COOLDOWN), now + LONGEST_COOLDOWN)
 
 
 def has_passed(span: timedelta, since: datetime | None, now: datetime) -> bool:

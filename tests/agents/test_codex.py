@@ -8,7 +8,7 @@ from moonmind_appliance.agents.adapter import SKILLS, TurnRequest
 from moonmind_appliance.agents.codex import INSTRUCTIONS, Codex
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.models import ExecSpec, PhaseName
-from moonmind_appliance.models.container_paths import WORKSPACES
+from moonmind_appliance.models.container_paths import BROKERED_LOGIN_FILE, WORKSPACES
 from tests.in_container.sent import job_of, program_of
 
 
@@ -60,9 +60,29 @@ def test_behind_the_wall_what_codex_starts_gets_the_proxy_variables() -> None:
 
 
 def test_the_hosts_are_those_of_the_addresses_and_of_api_keys() -> None:
-    """Each host is an entry of the egress proxy's list."""
+    """Each host is an entry of the egress proxy's list. With a login broker there are no API keys."""
     codex = Codex()
     assert {f"https://{host}/" for host in codex.hosts()} == {*codex.addresses, "https://api.openai.com/"}
+    assert {f"https://{host}/" for host in Codex(egress=Egress(broker=True)).hosts()} == set(codex.addresses)
+
+
+def test_with_a_login_broker_the_turn_gets_its_login_and_authority() -> None:
+    """Only the agent container has the variables: the login is not there, and others do not need the authority."""
+    with_broker = Codex(egress=Egress(wall=True, broker=True))
+    _, command = turn_of(with_broker, PhaseName.SPECKIT_PLAN)
+    assert job_of(command)["login"] == BROKERED_LOGIN_FILE
+    assert set(with_broker.brokered_environment()) == {"MOONMIND_EXTRA_CA", "CODEX_CA_CERTIFICATE", "SSL_CERT_FILE"}
+    assert "CODEX_CA_CERTIFICATE" not in with_broker.environment()
+    _, command = turn_of(Codex(), PhaseName.SPECKIT_PLAN)
+    assert job_of(command)["login"] is None
+    assert Codex().brokered_environment() == {}
+
+
+def test_the_broker_renews_as_a_check_does() -> None:
+    """With the same configuration, which names the server for the login's tokens."""
+    check = job_of(ExecSpec(command=Codex().check_command()))
+    assert Codex().broker_job() == check
+    assert check["command"][:2] == ["codex", "app-server"]
 
 
 def test_the_environment_contains_no_key_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from moonmind_appliance.agents.egress import Egress, listen_command, login_proxi
 from moonmind_appliance.in_container.egress_rules import PROXY_VARIABLE
 from moonmind_appliance.models.container_paths import AGENT_CA_FILE, EGRESS_CA_FILE
 from moonmind_appliance.settings import ProxyUrl, Settings
-from tests.in_container.sent import job_of
+from tests.in_container.sent import job_of, program_of
 
 PROXY = ProxyUrl("http://moon:word@p:1")
 
@@ -78,6 +78,22 @@ def test_the_proxys_password_is_in_no_command() -> None:
     assert job["idle_seconds"] > settings.phase_silence_limit
     assert proxy_exec(Settings(), (), "x.sock").env == {}
     assert listen_command("x.sock")[-1].count("/x.sock") == 1
+
+
+def test_a_login_broker_gets_what_a_check_of_a_login_gets(tmp_path: Path) -> None:
+    """Codex's app server in its container renews the login: the operator's proxy and authorities are in the exec."""
+    extra = tmp_path / "ca.pem"
+    extra.write_bytes(b"authorities")
+    settings = Settings(login_broker=True, agent_https_proxy=PROXY, extra_ca_certs=extra)
+    spec = proxy_exec(settings, ("chatgpt.com",), "x.sock", {"command": ["codex"], "seconds": 30})
+    assert program_of(spec) == "login_broker"
+    assert job_of(spec)["broker"] == {"command": ["codex"], "seconds": 30, "ca_file": EGRESS_CA_FILE}
+    assert spec.env == {PROXY_VARIABLE: PROXY.reveal(), "MOONMIND_EXTRA_CA": EGRESS_CA_FILE} | login_proxies(settings)
+    assert proxy_files(settings, broker=True) == {EGRESS_CA_FILE: b"authorities"}
+    assert PROXY.reveal() not in json.dumps(spec.command)
+    bare = proxy_exec(Settings(login_broker=True), (), "x.sock", {})
+    assert (job_of(bare)["broker"], bare.env) == ({"ca_file": None}, {})
+    assert program_of(proxy_exec(settings, (), "x.sock")) == "egress_proxy"
 
 
 @pytest.mark.parametrize(("url", "needed"), [("https://p:1", True), ("http://p:1", False)])

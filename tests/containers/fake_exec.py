@@ -1,5 +1,7 @@
 """Commands of a `FakeEngine`: what a running one can do, and one that waits for its line."""
 
+import base64
+import json
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -96,6 +98,17 @@ def serve_egress(process: FakeExec) -> None:
         process.sleep(1)
 
 
+BROKERED_LOGIN, BROKER_AUTHORITY = '{"tokens": "of the broker"}', "authority of the broker"
+
+
+def serve_broker(process: FakeExec) -> None:
+    """What the egress proxy with a login broker does."""
+    made = {"ca": BROKER_AUTHORITY, "login": BROKERED_LOGIN}
+    process.stdout.write(json.dumps({"ready": True, "broker": made}).encode() + b"\n")
+    while True:
+        process.sleep(1)
+
+
 class _Heard:
     """A sink that records when output came, for the silence limit."""
 
@@ -128,12 +141,14 @@ class FakePrepared:
         stderr: ByteSink,
         cancel: CancelToken | None = None,
     ) -> ExecOutcome | None:
-        """Execute the command of the spec, whose line this is."""
+        """Write the files of the line, and execute the command of the spec, whose line this is."""
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
         if self.ended or not self._container.running:
             return None
         self.ended = True
+        for path, content in (json.loads(line)[3] if line.startswith(b"[") else {}).items():
+            self._engine.write_file(self._container.container_id, path, base64.b64decode(content), mode=0o600)
         return self._engine.execute(self._container.container_id, spec, stdout=stdout, stderr=stderr, cancel=cancel)
 
     def close(self) -> None:

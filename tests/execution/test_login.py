@@ -1,7 +1,7 @@
 """What a run finds out about its shard's login."""
 
 from moonmind_appliance.execution.login import ShardLoginRecorder
-from moonmind_appliance.models import LoginState, WaitReason
+from moonmind_appliance.models import LoginCheck, LoginState, WaitReason
 from tests.appliance_under_test import ApplianceUnderTest
 
 
@@ -19,6 +19,25 @@ def test_a_missing_login_is_a_problem_and_runs_wait_for_one(appliance: Appliance
     run = appliance.submit()
     assert ShardLoginRecorder(appliance.resources, 0).record(None) != ""
     assert appliance.store.shards.get(0).login is LoginState.ABSENT
+    waiting = appliance.stored(run).waiting_for
+    assert waiting is not None
+    assert waiting.reason is WaitReason.LOGIN
+
+
+def test_a_brokers_renewal_is_recorded_without_secrets(appliance: ApplianceUnderTest) -> None:
+    """A refused one makes the login dead, and waiting runs report it at once."""
+    recorder = ShardLoginRecorder(appliance.resources, 0)
+    secret = "rt_loginOfABroker-0123456789"
+    recorder.record(secret.encode())
+    recorder.checked(LoginCheck(alive=True, refreshed=True))
+    assert appliance.store.shards.get(0).last_refresh_at == appliance.clock()
+    appliance.know_logins(LoginState.PRESENT, LoginState.ABSENT)
+    run = appliance.submit()
+    recorder.checked(LoginCheck(alive=False, words=f"{secret} has expired"))
+    known = appliance.store.shards.get(0)
+    assert known.login is LoginState.DEAD
+    assert secret not in known.login_reason
+    assert "has expired" in known.login_reason
     waiting = appliance.stored(run).waiting_for
     assert waiting is not None
     assert waiting.reason is WaitReason.LOGIN

@@ -1,5 +1,6 @@
 """One turn of Codex with one visible skill."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -57,7 +58,9 @@ def test_the_search_for_skills_has_a_depth(tmp_path: Path) -> None:
     assert list(skill_files(tmp_path)) == []
 
 
-def turn(repository: Path, home: Path, volume: Path, skill: str = OWN) -> tuple[int, list[str], str]:
+def turn(
+    repository: Path, home: Path, volume: Path, skill: str = OWN, login: Path | None = None
+) -> tuple[int, list[str], str]:
     """The exit code, the lines on standard output, and standard error."""
     # The program runs as another user, and pytest's folders are closed to others.
     for parent in repository.parents:
@@ -78,6 +81,7 @@ def turn(repository: Path, home: Path, volume: Path, skill: str = OWN) -> tuple[
             "command": [str(program), "exec", "--json"],
             "feature": "specs/001-a",
             "report": ["README.md"],
+            "login": login and str(login),
         },
         env={"HOME": str(home), "CODEX_HOME": str(volume), "PATH": os.environ["PATH"]},
     )
@@ -95,6 +99,19 @@ def test_codex_gets_the_prompt_and_the_report_follows(repository: Path, home: Pa
     assert said["arguments"][2].startswith("skills.config=[{path=")
     report = json.loads(lines[-1])
     assert (report["type"], report["files"]) == ("moonmind.report", {"README.md": "hello"})
+
+
+def test_the_login_of_a_broker_replaces_the_one_in_the_folder(
+    repository: Path, home: Path, volume: Path, tmp_path: Path
+) -> None:
+    """The agent container with a login broker has no login volume: each turn writes the file into the folder."""
+    login = tmp_path / "brokered-login.json"
+    login.write_text('{"tokens": "of the broker"}')
+    login.chmod(0o644)
+    code, lines, _ = turn(repository, home, volume, login=login)
+    assert code == 7
+    assert json.loads(lines[-1])["login_digest"] == hashlib.sha256(login.read_bytes()).hexdigest()
+    assert (volume / "auth.json").read_text() == login.read_text()
 
 
 def test_a_missing_skill_has_its_own_exit_code(repository: Path, home: Path, volume: Path) -> None:

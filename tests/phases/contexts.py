@@ -6,7 +6,7 @@ from typing import Any
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github.tokens import FixedToken, TokenSource
-from moonmind_appliance.models import ArtifactType, PhaseName, Run
+from moonmind_appliance.models import ArtifactType, LoginCheck, PhaseName, Run
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import Names
@@ -25,6 +25,9 @@ class UsableLogin:
 
     def record(self, login_file: bytes | None) -> str:
         return ""
+
+    def checked(self, check: LoginCheck) -> None:
+        """It has no effect."""
 
 
 class RecordedEvents:
@@ -81,7 +84,7 @@ def make_context(
     known = {
         "run": Run(**(given | dict(run or {}))),
         "settings": Settings(**dict(settings or {})),
-        "names": Names(RUN_ID, "tests", shard_names()[0]),
+        "names": Names(RUN_ID, "tests", shard_names()[0], broker=bool((settings or {}).get("login_broker"))),
         "engine": FakeEngine(),
         "github": None,
         "agent": ScriptedAgent(),

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from moonmind_appliance.models import LoginCheck
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.context import RecordedLogin
 from moonmind_appliance.phases.start_job_container import agent_spec
@@ -18,6 +19,9 @@ class Recorder:
     def record(self, login_file: bytes | None) -> str:
         self.files.append(login_file)
         return self.problem
+
+    def checked(self, check: LoginCheck) -> None:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("content", [None, b"rt_secret"])

@@ -24,9 +24,9 @@ def test_cleanup_that_fails_is_recorded_and_changes_no_result(appliance: Applian
 def test_the_volume_of_the_egress_container_goes_in_any_case() -> None:
     """A retry does not need its content."""
     ctx = make_context()
-    ctx.engine.ensure_volume(ctx.names.egress, {})
+    ctx.engine.ensure_volume(ctx.names.egress_volume, {})
     cleanup(ctx, Removed())
-    assert not ctx.engine.remove_volume(ctx.names.egress)
+    assert not ctx.engine.remove_volume(ctx.names.egress_volume)
 
 
 def test_the_volumes_are_removed_if_a_retry_must_start_at_the_clone() -> None:

@@ -13,6 +13,15 @@ def test_names_depend_only_on_run_and_shard() -> None:
     assert (NAMES.workspace, NAMES.repository) == ("/work/runs/r1", "/work/runs/r1/repo")
 
 
+def test_with_a_login_broker_the_egress_container_has_the_lock() -> None:
+    """The lock is the name of the only container that may mount the login; the volume's name stays the same."""
+    broker = Names("r1", "appliance-1", ShardNames(2, "codex_auth_"), broker=True)
+    assert (broker.egress, broker.agent) == ("codex_auth_2-in-use", "moonmind-agent-r1")
+    assert (NAMES.egress, NAMES.agent) == ("moonmind-egress-r1", "codex_auth_2-in-use")
+    assert broker.login == NAMES.login == "codex_auth_2-in-use"
+    assert broker.egress_volume == NAMES.egress_volume == "moonmind-egress-r1"
+
+
 def test_labels_name_appliance_run_shard_and_role() -> None:
     """Recovery and sweeps find the objects by these."""
     assert NAMES.labels("git") == {

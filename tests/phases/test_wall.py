@@ -86,8 +86,8 @@ def test_the_agent_container_has_no_network_and_the_egress_container_nothing_of_
     agent, egress = agent_spec(ctx), egress_spec(ctx)
     assert agent.network is None
     assert egress.network == network_of(ctx.names.git)
-    assert [(mount.volume, mount.read_only) for mount in egress.mounts] == [(ctx.names.egress, False)]
-    assert [mount.read_only for mount in agent.mounts if mount.volume == ctx.names.egress] == [True]
+    assert [(mount.volume, mount.read_only) for mount in egress.mounts] == [(ctx.names.egress_volume, False)]
+    assert [mount.read_only for mount in agent.mounts if mount.volume == ctx.names.egress_volume] == [True]
     assert "egress_listen" in agent.command
     assert egress.env == {"LANG": "C.UTF-8"}
 

@@ -42,6 +42,8 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"AUTH_PROVIDER": "keycloak"}, ["OIDC_ISSUER_URL"]),
         ({"WEBHOOK_URL": "https://hooks.example.org/x"}, ["WEBHOOK_SECRET"]),
         ({"AGENT_HTTPS_PROXY": "http://u:p@proxy:3128", "AGENT_WALL": "false"}, ["AGENT_HTTPS_PROXY"]),
+        ({"LOGIN_BROKER": "true", "AGENT_WALL": "false"}, ["LOGIN_BROKER"]),
+        ({"LOGIN_BROKER": "true", "AGENT_BACKEND": "spec-kit:claude"}, ["LOGIN_BROKER"]),
         ({"AUTH_PROVIDER": "keycloak", "PHASE_TIME_LIMIT": "1m"}, ["PHASE_SILENCE_LIMIT", "OIDC_ISSUER_URL"]),
     ],
 )

@@ -181,6 +181,7 @@ BAD: dict[str, list[str]] = {
     "CODEX_SHARDS": ["0", "65", "three"],
     "CODEX_VOLUME_PREFIX": ["/a", "a b", "-a", "ü", "x" * 62, "a/b"],
     "AGENT_WALL": ["maybe"],
+    "LOGIN_BROKER": ["maybe"],
     "AGENT_EGRESS_ALLOW": [
         "*",
         "*.com",

@@ -358,3 +358,71 @@ def test_only_a_refused_account_is_admitted_again() -> None:
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     assert admitted_again(refused, now=NOW, why="").shard.login is LoginState.PRESENT
     assert admitted_again(dead, now=NOW, why="").shard == dead
+
+
+# A turn with a login broker
+
+
+def confirmed(verdict: AgentVerdict, **more: Any) -> Shard:
+    return after_turn(signed_in(), ended(verdict, confirmed=True, **more))
+
+
+def test_a_confirmed_limit_ends_to_the_second() -> None:
+    """Without jitter and without a check, also if it is days away: OpenAI itself reported the time."""
+    resets = NOW + timedelta(days=3, seconds=17)
+    state = confirmed(AgentVerdict.QUOTA, resets_at=resets, limit_reached=True)
+    assert (state.cooldown_until, state.check_wanted, state.login) == (resets, False, LoginState.PRESENT)
+
+
+@pytest.mark.parametrize(
+    ("resets_at", "until"),
+    [
+        (None, NOW + COOLDOWN_WITHOUT_TIME),
+        (NOW - HOUR, NOW + timedelta(seconds=2)),
+        (NOW + timedelta(days=300), NOW + LONGEST_COOLDOWN),
+    ],
+)
+def test_a_confirmed_limit_has_bounds(resets_at: datetime | None, until: datetime) -> None:
+    """The container that reported it parses what others send."""
+    assert confirmed(AgentVerdict.QUOTA, resets_at=resets_at, limit_reached=True).cooldown_until == until
+
+
+def test_a_limit_is_recorded_although_the_agent_reports_success() -> None:
+    """The next turn would reach it, too."""
+    window = QuotaWindow(100.0, 300, NOW + HOUR)
+    state = confirmed(AgentVerdict.COMPLETED, quota=[window], resets_at=NOW + HOUR, limit_reached=True)
+    assert (state.cooldown_until, state.quota, state.last_turn_at) == (NOW + HOUR, [window], NOW)
+
+
+def test_a_turn_without_an_answer_of_openai_is_no_proof_of_the_login() -> None:
+    """Only the agent's container said that it completed."""
+    assert confirmed(AgentVerdict.COMPLETED).last_turn_at is None
+    assert confirmed(AgentVerdict.COMPLETED, quota=[QuotaWindow(1.0)]).last_turn_at == NOW
+
+
+def test_a_claim_of_the_agent_revives_no_login() -> None:
+    """A check or a sign-in does."""
+    dead = signed_in(login=LoginState.DEAD, login_fault=LoginFault.REFRESH_REFUSED)
+    turn = ended(AgentVerdict.COMPLETED, confirmed=True, quota=[QuotaWindow(1.0)])
+    assert after_turn(dead, turn).login is LoginState.DEAD
+
+
+def test_a_confirmed_dead_login_keeps_the_fault_that_the_check_found() -> None:
+    """Without one, the login was rejected although it could be renewed."""
+    dead = signed_in(login=LoginState.DEAD, login_fault=LoginFault.REFRESH_REFUSED)
+    assert after_turn(dead, ended(AgentVerdict.LOGIN_DEAD, confirmed=True)).login_fault is LoginFault.REFRESH_REFUSED
+    state = confirmed(AgentVerdict.LOGIN_DEAD)
+    assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.UNAUTHORIZED)
+
+
+def test_a_confirmed_refusal_of_the_account_sets_it_aside() -> None:
+    """With the advice."""
+    state = confirmed(AgentVerdict.PLAN_WITHOUT_CODEX, advice="Buy credits.", limit="x")
+    assert (state.login, state.login_fault) == (LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED)
+    assert state.login_reason.startswith("Buy credits.")
+
+
+@pytest.mark.parametrize("verdict", [AgentVerdict.FAILED, AgentVerdict.UNREACHABLE, AgentVerdict.CHALLENGED])
+def test_a_failed_turn_asks_for_no_check_of_a_brokered_login(verdict: AgentVerdict) -> None:
+    """The broker would have reported it."""
+    assert confirmed(verdict) == signed_in()

@@ -1,0 +1,57 @@
+"""The login broker of a run (LOGIN_BROKER): a part of the egress proxy, in the container that has the shard's login.
+
+The agent gets a login that only this broker accepts, and only during the run (decision 53). What the broker prints is
+the evidence on the login, its limits and its quota; what the agent's container reports about these is not.
+"""
+
+from moonmind_appliance.models import Failure, FailureCode, TurnOutcome, failure
+from moonmind_appliance.models.container_paths import AGENT_CA_FILE, BROKERED_LOGIN_FILE
+from moonmind_appliance.phases.agent_login import record_login
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.printable import escape
+from moonmind_appliance.trust import extra_authorities
+
+
+class RunBroker:
+    """The broker of one attempt of a run. Not thread-safe, except its `reader`."""
+
+    def __init__(self, ctx: PhaseContext) -> None:
+        self._ctx = ctx
+        self._given = False
+        self.reader = ctx.agent.broker_reader()
+        self.job = ctx.agent.broker_job()
+
+    def failure(self) -> Failure | None:
+        """Why the broker could not start; None if it has not said so."""
+        problem = self.reader.problem
+        if not problem:
+            return None
+        shown = escape(self._ctx.redactor.redact_text(problem))
+        message = f"The login broker of shard {self._ctx.names.shard.index} could not start: {shown}"
+        return failure(FailureCode.LOGIN_BROKER_FAILED, message)
+
+    def give_login(self) -> Failure | None:
+        """Give the broker's login and its authority to the next turn, once; returns why that is not possible.
+
+        The broker must be ready.
+        """
+        if self._given:
+            return None
+        made = self.reader.made
+        if made is None:
+            message = f"The login broker of shard {self._ctx.names.shard.index} made no login for the agent."
+            return self.failure() or failure(FailureCode.LOGIN_BROKER_FAILED, message)
+        extra = self._ctx.settings.extra_ca_certs
+        authorities = made.authority if extra is None else extra_authorities(extra) + b"\n" + made.authority
+        self._ctx.agent_files |= {BROKERED_LOGIN_FILE: made.login_file, AGENT_CA_FILE: authorities}
+        self._given = True
+        return None
+
+    def outcome(self, reported: TurnOutcome, *, since: int) -> TurnOutcome:
+        """How the turn went that began at that position of the reader; records what the broker did with the login."""
+        if checks := self.reader.checks(since):
+            # Renewals change the file.
+            self._ctx.login = record_login(self._ctx)
+            for check in checks:
+                self._ctx.login_recorder.checked(check)
+        return self.reader.outcome(reported, since)
