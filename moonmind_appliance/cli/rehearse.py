@@ -79,6 +79,7 @@ class RehearseCommand(Command):
     metavar="SECONDS",
     help="Seconds that the stand-in model waits before each response.",
 )
+@click.option("--login-broker", is_flag=True, help="With LOGIN_BROKER=true: the agent's container has no login.")
 @click.option("--serve", is_flag=True, help="Submit nothing; keep the appliance running until Ctrl-C or SIGTERM.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="PORT", help="The API's port, with --serve.  [default: a free one]"
@@ -104,6 +105,7 @@ def rehearse(
     scenario: str,
     keep: bool,
     think: float,
+    login_broker: bool,
     serve: bool,
     port: int | None,
     shards: int | None,
@@ -127,7 +129,13 @@ def rehearse(
     if problems := field_problems(submitted, settings, Redactor()):
         raise refusal(problems, submitted)
     options = RehearsalOptions(
-        spec=text, repository=repository, scenario=scenario, keep=keep, think_seconds=think, shards=shards
+        spec=text,
+        repository=repository,
+        scenario=scenario,
+        keep=keep,
+        think_seconds=think,
+        shards=shards,
+        login_broker=login_broker,
     )
     title = f"Rehearsal, scenario {scenario}: {SCENARIOS[scenario].summary}."
     invocation.progress.print(Text(title, "bold"), soft_wrap=True)

@@ -56,6 +56,7 @@ class RehearsalEnvironment:
         shards: the number of shards.
         folder: for the data folder and the stand-ins' files; None: a new temporary folder.
         github_app: the appliance uses a GitHub App instead of a token.
+        login_broker: LOGIN_BROKER of the appliance.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class RehearsalEnvironment:
         shards: int = 1,
         folder: Path | None = None,
         github_app: bool = False,
+        login_broker: bool = False,
     ) -> None:
         self.id = secrets.token_hex(4)
         self._base = base
@@ -75,6 +77,7 @@ class RehearsalEnvironment:
         self._shards = shards
         self._folder = folder
         self._github_app = github_app
+        self._login_broker = login_broker
         self._stack = ExitStack()
         self.keep = False
         self.folder: Path
@@ -166,6 +169,7 @@ class RehearsalEnvironment:
             "CONTAINER_CPUS": str(self._base.container_cpus),
             "CONTAINER_PIDS": str(self._base.container_pids),
             "MIN_FREE_DISK": "64m",
+            "LOGIN_BROKER": str(self._login_broker).lower(),
         }
         if self._base.docker_host:
             own["DOCKER_HOST"] = self._base.docker_host

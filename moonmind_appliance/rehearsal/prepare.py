@@ -34,6 +34,7 @@ class RehearsalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a rehearsal.
 
     `think_seconds` is the stand-in model's pause before each answer. `shards` None: as many as the scenario needs.
+    `login_broker`: with LOGIN_BROKER.
     """
 
     spec: str = SAMPLE_SPEC
@@ -42,6 +43,7 @@ class RehearsalOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep: bool = False
     think_seconds: float = 0.3
     shards: int | None = None
+    login_broker: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

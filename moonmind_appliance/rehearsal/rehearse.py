@@ -64,7 +64,11 @@ def rehearse(
     shards = options.shards or scenario.shards
     progress = ProgressReport(on_progress, stopped)
     with RehearsalEnvironment(
-        base, think_seconds=options.think_seconds, shards=shards, github_app=scenario.github_app
+        base,
+        think_seconds=options.think_seconds,
+        shards=shards,
+        github_app=scenario.github_app,
+        login_broker=options.login_broker,
     ) as environment:
         prepare(environment, scenario, options, progress)
         with RunningAppliance(environment.settings) as running:

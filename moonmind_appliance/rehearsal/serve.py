@@ -79,6 +79,7 @@ def serve_rehearsal(
             think_seconds=options.think_seconds,
             shards=shards,
             github_app=scenario.github_app,
+            login_broker=options.login_broker,
         )
         with environment:
             prepare(environment, scenario, options, progress)

@@ -27,6 +27,14 @@ def test_each_scenario_ends_as_expected(scenario):
     assert bool(report.commit_files) == bool(report.pull_requests)
 
 
+@pytest.mark.parametrize("scenario", list(SCENARIOS))
+def test_each_scenario_ends_the_same_with_a_login_broker(scenario):
+    """And Codex needs nothing that the broker refuses."""
+    report, _steps = run_scenario(scenario, login_broker=True)
+    assert (report.problem, report.refused_hosts) == (None, [])
+    assert len(report.pull_requests) == SCENARIOS[scenario].expected.pull_requests * SCENARIOS[scenario].runs
+
+
 def test_open_questions_are_in_the_runs_detail():
     """Reviewers see what the model could not decide."""
     report, _steps = run_scenario("clarifications")
