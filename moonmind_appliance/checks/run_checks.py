@@ -10,6 +10,7 @@ from moonmind_appliance.checks.finding import Finding, Level, guarded, note, wro
 from moonmind_appliance.checks.github_access import TOKEN, GitHubChecks, token_is_set
 from moonmind_appliance.checks.github_app import installation_check
 from moonmind_appliance.checks.keycloak import ask_identity_provider
+from moonmind_appliance.checks.login_broker import BROKER, login_broker
 from moonmind_appliance.checks.logins import logins, no_login_yet
 from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
 from moonmind_appliance.checks.repository import repository_checks
@@ -33,6 +34,7 @@ def run_checks(
     problem: ApplianceError | None = None,
     offline: bool = False,
     repository: str | None = None,
+    broker: bool = False,
 ) -> Iterator[Finding]:
     """All findings except those about the settings, each as soon as it is found. Blocks; takes up to a minute.
 
@@ -45,6 +47,7 @@ def run_checks(
         problem: why the data folder cannot be used.
         offline: contact neither GitHub nor Keycloak, and start no container.
         repository: "owner/name" of a repository to check too, including its Spec Kit.
+        broker: compare OpenAI's answers with and without a login broker, too.
     """
     yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
     yield from guarded("disk", lambda: free_space(settings, None if resources is None else resources.engine))
@@ -53,6 +56,8 @@ def run_checks(
         attached = resources
         yield from guarded("drain", lambda: _unless_ok(drained(attached)))
     yield from _containers(settings, resources, offline=offline)
+    if broker:
+        yield from guarded(BROKER, lambda: _compared(resources), to_do="See Docker's log.")
     state = serve_state(settings)
     yield from guarded("API address", lambda: api_address(settings, state))
     yield serve(state)
@@ -67,6 +72,13 @@ def run_checks(
             yield from _checked_once(settings, repository, known)
         yield from guarded("Keycloak", lambda: filter(None, [ask_identity_provider(settings)]), to_do=_FIX)
     yield clock(github.time, datetime.now(UTC))
+
+
+def _compared(resources: Resources | None) -> Iterator[Finding]:
+    if resources is None:
+        yield no_login_yet()
+    else:
+        yield from login_broker(resources)
 
 
 def _unless_ok(finding: Finding) -> list[Finding]:

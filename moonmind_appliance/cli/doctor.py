@@ -29,6 +29,7 @@ _OTHER_LINES = 3
     examples=[
         ("Everything", f"{PROGRAM} doctor"),
         ("A repository before its first run", f"{PROGRAM} doctor --repository acme/shop"),
+        ("Before LOGIN_BROKER=true", f"{PROGRAM} doctor --broker"),
         ("Without network access", f"{PROGRAM} doctor --offline"),
         ("Only the problems, for a script", f"{PROGRAM} doctor --json | jq '.[] | select(.grade == \"wrong\")'"),
     ],
@@ -37,20 +38,32 @@ _OTHER_LINES = 3
 @click.option(
     "--repository", metavar="OWNER/NAME", help="Also check this repository, and which Spec Kit runs use there."
 )
+@click.option(
+    "--broker",
+    is_flag=True,
+    help="Also compare OpenAI's answers with and without a login broker, to decide on LOGIN_BROKER.",
+)
 @click.pass_obj
-def doctor(invocation: Invocation, *, offline: bool, repository: str | None) -> Exit:
+def doctor(invocation: Invocation, *, offline: bool, repository: str | None, broker: bool) -> Exit:
     """Check everything that a run needs, and show how to fix problems.
 
     Checks settings, data folder, disk, database, Docker engine, job image, what job containers can reach, the wall
     around agents, the shards' logins, the API's address, `serve`, the webhook, the GitHub token and the repositories,
     Keycloak, and the clock. Each finding is shown as soon as it is known. A missing job network or login volume is
     created; test containers are removed. The exit code is 1 when a check found a problem.
+
+    With --broker, Codex asks OpenAI for the account's usage and models: directly, and through a login broker. It needs
+    a shard that is signed in and that no run uses, takes about ten seconds, and does no model turn.
     """
+    if offline and broker:
+        raise click.UsageError("--broker needs OpenAI: it cannot be used with --offline.", click.get_current_context())
     if offline and repository is not None:
         raise click.UsageError(
             "--repository needs GitHub: it cannot be used with --offline.", click.get_current_context()
         )
-    findings = _show_as_found(invocation, findings_of(invocation, offline=offline, repository=repository))
+    findings = _show_as_found(
+        invocation, findings_of(invocation, offline=offline, repository=repository, broker=broker)
+    )
     bad = sum(finding.level is Level.WRONG for finding in findings)
     if bad:
         end = Text(f"\n{bad} of {len(findings)} checks found a problem.", "bold red")
@@ -93,7 +106,9 @@ def _table(findings: Sequence[Finding]) -> Rows:
     return shown
 
 
-def findings_of(invocation: Invocation, *, offline: bool, repository: str | None) -> Iterator[Finding]:
+def findings_of(
+    invocation: Invocation, *, offline: bool, repository: str | None, broker: bool = False
+) -> Iterator[Finding]:
     """All findings, those about the settings first, each as soon as it is known."""
     try:
         configuration = invocation.configuration()
@@ -110,7 +125,7 @@ def findings_of(invocation: Invocation, *, offline: bool, repository: str | None
     with ExitStack() as stack:
         resources, problem = _attach(configuration.settings, stack)
         yield from run_checks(
-            configuration.settings, resources, problem=problem, offline=offline, repository=repository
+            configuration.settings, resources, problem=problem, offline=offline, repository=repository, broker=broker
         )
 
 

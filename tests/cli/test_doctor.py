@@ -50,6 +50,23 @@ def test_a_missing_proxy_and_a_missing_ca(environment: RehearsalEnvironment, ter
     assert found["from containers: chatgpt.com"]["to_do"].startswith("Set EXTRA_CA_CERTS")
 
 
+@pytest.mark.docker
+@pytest.mark.image
+def test_answers_through_a_login_broker_are_compared(environment: RehearsalEnvironment, terminal: Terminal) -> None:
+    """With the real Codex, directly and through the broker: the operator should turn it on. No turn is done."""
+    environment.sign_in_by(environment.variables())
+    turns = len(environment.openai.turns)
+    here = environment.variables() | {"MOONMIND_PORT": "1"}
+    found = {finding["check"]: finding for finding in terminal.call("doctor", "--broker", "--json", **here).json}
+    assert found["login broker: wham/usage"]["grade"] == found["login broker: codex/models"]["grade"] == "ok"
+    assert found["login broker"]["to_do"] == "Set LOGIN_BROKER=true and restart."
+    assert len(environment.openai.turns) == turns
+    asked = [each.path.rpartition("/backend-api/")[2] for each in environment.openai.requests if each.status == 200]
+    assert asked.count("wham/usage") >= 2
+    assert asked.count("codex/models") >= 2
+    assert environment.engine.containers({"moonmind.role": "doctor"}) == []
+
+
 def test_offline_sends_no_request(terminal: Terminal) -> None:
     """The output is a table; a problem gives exit code 1."""
     called = terminal.call("doctor", "--offline", DOCKER_HOST=f"unix://{terminal.home}/none.sock")
