@@ -20,13 +20,29 @@ def logins(resources: Resources, *, check_unknown: bool = False) -> Iterator[Fin
     shards = resources.store.shards.all(len(resources.shards))
     if check_unknown:
         shards = [refresh_login(resources, each) if each.login is LoginState.UNKNOWN else each for each in shards]
-    yield from shard_logins(shards)
+    yield from shard_logins(shards, login_broker=resources.settings.login_broker)
 
 
-def shard_logins(shards: Sequence[Shard]) -> list[Finding]:
-    """A finding for each shard. One login is enough: a missing one is wrong only if there is no other."""
+def shard_logins(shards: Sequence[Shard], *, login_broker: bool = False) -> list[Finding]:
+    """A finding for each shard. One login is enough: a missing one is wrong only if there is no other.
+
+    `login_broker`: LOGIN_BROKER, with which runs on a shard with an API key fail.
+    """
     alone = not any(shard.login is LoginState.PRESENT for shard in shards)
-    return [_shard_login(shard, needed=alone and shard.shard == 0) for shard in shards]
+    return [
+        _unusable_key(shard)
+        if login_broker and shard.by_api_key and shard.login is LoginState.PRESENT
+        else _shard_login(shard, needed=alone and shard.shard == 0)
+        for shard in shards
+    ]
+
+
+def _unusable_key(shard: Shard) -> Finding:
+    return wrong(
+        f"login of shard {shard.shard}",
+        "An API key, which LOGIN_BROKER does not support: runs on this shard fail.",
+        f"{_PROGRAM} login-shard {shard.shard} with an account, or LOGIN_BROKER=false.",
+    )
 
 
 def no_login_yet() -> Finding:

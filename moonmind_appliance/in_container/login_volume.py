@@ -45,9 +45,14 @@ def _unused_name(path: Path) -> Path:
 
 
 def place_login(folder: Path, login: Path) -> None:
-    """Copy a login broker's login into Codex's folder, which a container without the login volume does not have."""
+    """Copy a login broker's login into Codex's folder, which a container without the login volume does not have.
+
+    An agent may have replaced the file by anything: then the folder stays as it is.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
-    write_by_rename(folder / CODEX_LOGIN, login.read_bytes())
+    content = read_regular(login, LOGIN_FILE_LIMIT)
+    if content is not None:
+        write_by_rename(folder / CODEX_LOGIN, content)
 
 
 def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:

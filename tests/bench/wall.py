@@ -1,7 +1,8 @@
-"""What the wall costs: runs with and without AGENT_WALL, in alternating rounds, with a model that answers at once.
+"""What the wall and the login broker cost: runs without the wall, with it, and with the broker, in alternating rounds.
 
-Prints the medians in seconds and their ratio: from the claim to the end of the containers' start, to the first turn,
-the three turns, and the whole run. `.venv/bin/python tests/bench/wall.py --rounds 10`
+The model answers at once. Prints the medians in seconds, and the ratios to the runs without the wall: from the claim to
+the end of the containers' start, to the first turn, the three turns, and the whole run.
+`.venv/bin/python tests/bench/wall.py --rounds 10`
 """
 
 import argparse
@@ -28,7 +29,7 @@ def seconds(begin: str, end: str) -> float:
 
 
 class Side:
-    """An appliance in its own environment, with or without the wall."""
+    """An appliance in its own environment, with or without the wall and the broker."""
 
     def __init__(self, environment: RehearsalEnvironment, running: RunningAppliance, number: int) -> None:
         environment.github.add_repository(SLUG)
@@ -67,10 +68,16 @@ def main() -> None:
     with (
         RehearsalEnvironment(base) as with_wall,
         RehearsalEnvironment(base, overrides={"AGENT_WALL": "false"}) as without,
+        RehearsalEnvironment(base, login_broker=True) as with_broker,
         RunningAppliance(with_wall.settings) as walled,
         RunningAppliance(without.settings) as open_to_all,
+        RunningAppliance(with_broker.settings) as brokered,
     ):
-        sides = {"wall": Side(with_wall, walled, 0), "no wall": Side(without, open_to_all, 1)}
+        sides = {
+            "no wall": Side(without, open_to_all, 1),
+            "wall": Side(with_wall, walled, 0),
+            "broker": Side(with_broker, brokered, 2),
+        }
         measured: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
         for number in range(-1, rounds):
             order = list(sides) if number % 2 else list(reversed(sides))
@@ -85,8 +92,9 @@ def main() -> None:
     }
     for name, row in medians.items():
         print(f"{name:10}" + "".join(f"{row[column]:12.2f} s" for column in COLUMNS))
-    ratios = {column: medians["wall"][column] / medians["no wall"][column] for column in COLUMNS}
-    print(f"{'ratio':10}" + "".join(f"{ratios[column]:14.2f}" for column in COLUMNS))
+    for name in ("wall", "broker"):
+        ratios = (medians[name][column] / medians["no wall"][column] for column in COLUMNS)
+        print(f"{name + ' /':10}" + "".join(f"{ratio:14.2f}" for ratio in ratios))
 
 
 if __name__ == "__main__":

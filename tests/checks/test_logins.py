@@ -1,5 +1,6 @@
 """The checks of the shards' logins."""
 
+from moonmind_appliance.checks.finding import Level
 from moonmind_appliance.checks.logins import any_login, logins, shard_logins
 from moonmind_appliance.models import LoginState, Shard
 from tests.appliance_under_test import ApplianceUnderTest
@@ -33,3 +34,11 @@ def test_logins_that_were_never_checked(appliance: ApplianceUnderTest) -> None:
     assert [each.observed for each in logins(appliance.resources)] == ["Not checked yet."] * 2
     assert [each.level.value for each in logins(appliance.resources, check_unknown=True)] == ["ok", "ok"]
     assert [each.level.value for each in logins(appliance.resources)] == ["ok", "ok"]
+
+
+def test_an_api_key_cannot_be_used_with_a_login_broker() -> None:
+    """Its runs would fail. Without the broker it is a good login."""
+    key = Shard(shard=1, login=LoginState.PRESENT, by_api_key=True)
+    (found,) = shard_logins([key], login_broker=True)
+    assert (found.level, "LOGIN_BROKER=false" in found.to_do) == (Level.WRONG, True)
+    assert [each.level for each in shard_logins([key])] == [Level.OK]
