@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import AgentAdapter, BrokerReader, ServiceAnswers
+from moonmind_appliance.agents.adapter import AgentAdapter, BrokeredLogin, BrokerReader, ServiceAnswers
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.agents.egress import listen_command, login_proxies, proxy_exec, proxy_files
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
@@ -162,10 +162,8 @@ class _Comparison:
             record_login_file(self._resources, self._shard.index, renewed)
             behind = self._engine.start(self._spec_behind(socket))
             made.callback(self._engine.remove, behind)
-            self._serve(with_login, socket, broker)
-            if broker.made is None:
-                raise _NotStarted(broker.problem or "it made no login")
-            files = {BROKERED_LOGIN_FILE: broker.made.login_file, AGENT_CA_FILE: broker.made.authority}
+            login = self._serve(with_login, socket, broker)
+            files = {BROKERED_LOGIN_FILE: login.login_file, AGENT_CA_FILE: login.authority}
             self._engine.put_files(behind, files)
             brokered = self._ask(behind, BROKERED_LOGIN_FILE, self._agent.proxies())
             return direct, brokered, broker.refusals()
@@ -175,15 +173,21 @@ class _Comparison:
         own = {EXTRA_CA_VARIABLE: EGRESS_CA_FILE} if settings.extra_ca_certs else {}
         return login_proxies(settings) | own
 
-    def _serve(self, container: str, socket: str, broker: BrokerReader) -> None:
-        """Start the broker, and wait until it is ready or has ended."""
-        lines = EgressLines(broker)
+    def _serve(self, container: str, socket: str, broker: BrokerReader) -> BrokeredLogin:
+        """Start the broker, and wait until it is ready; returns its login.
+
+        Raises:
+            _NotStarted: it ended, or is not ready in time.
+        """
+        lines, stderr = EgressLines(broker), io.BytesIO()
         spec = proxy_exec(self._resources.settings, self._agent.hosts(), socket, self._agent.broker_job())
-        serving = in_daemon(
-            "broker-check", lambda: self._engine.execute(container, spec, stdout=lines, stderr=io.BytesIO())
-        )
+        serving = in_daemon("broker-check", lambda: self._engine.execute(container, spec, stdout=lines, stderr=stderr))
         serving.add_done_callback(lambda _: lines.ready.set())
         lines.ready.wait(_READY_SECONDS)
+        if broker.made is None:
+            last = stderr.getvalue().decode(errors="replace").strip().rpartition("\n")[2]
+            raise _NotStarted(broker.problem or last or "it made no login")
+        return broker.made
 
     def _ask(self, container: str, login: str | None, env: dict[str, str]) -> ServiceAnswers:
         printed = io.BytesIO()

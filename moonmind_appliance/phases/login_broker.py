@@ -11,6 +11,8 @@ from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.printable import escape
 from moonmind_appliance.trust import extra_authorities
 
+_LONGEST_PROBLEM = 500
+
 
 class RunBroker:
     """The broker of one attempt of a run. Not thread-safe, except its `reader`."""
@@ -21,13 +23,14 @@ class RunBroker:
         self.reader = ctx.agent.broker_reader()
         self.job = ctx.agent.broker_job()
 
-    def failure(self) -> Failure | None:
-        """Why the broker could not start; None if it has not said so."""
-        problem = self.reader.problem
-        if not problem:
-            return None
-        shown = escape(self._ctx.redactor.redact_text(problem))
+    def failure(self, stderr: bytes) -> Failure:
+        """Why the broker could not start: it ended, and `stderr` is the end of its standard error."""
+        lines = stderr.decode(errors="replace").strip().splitlines()
+        problem = self.reader.problem or (lines[-1] if lines else "it ended without a message")
+        shown = escape(self._ctx.redactor.redact_text(problem))[:_LONGEST_PROBLEM]
         message = f"The login broker of shard {self._ctx.names.shard.index} could not start: {shown}"
+        if "No module named" in problem:
+            message += " The job image is older than the appliance: build it again with ./install.sh."
         return failure(FailureCode.LOGIN_BROKER_FAILED, message)
 
     def give_login(self) -> Failure | None:
@@ -40,7 +43,7 @@ class RunBroker:
         made = self.reader.made
         if made is None:
             message = f"The login broker of shard {self._ctx.names.shard.index} made no login for the agent."
-            return self.failure() or failure(FailureCode.LOGIN_BROKER_FAILED, message)
+            return failure(FailureCode.LOGIN_BROKER_FAILED, message)
         extra = self._ctx.settings.extra_ca_certs
         authorities = made.authority if extra is None else extra_authorities(extra) + b"\n" + made.authority
         self._ctx.agent_files |= {BROKERED_LOGIN_FILE: made.login_file, AGENT_CA_FILE: authorities}

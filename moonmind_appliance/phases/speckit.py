@@ -55,10 +55,10 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     """
     if ctx.login and ctx.login.problem:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
-    if ctx.attempt > 1:
-        _remove_files_of_earlier_attempt(phase, ctx)
     if ctx.wall is not None and (reason := ctx.wall.check_ready()) is not None:
         return failed(reason)
+    if ctx.attempt > 1:
+        _remove_files_of_earlier_attempt(phase, ctx)
     turn = turn_of(phase, ctx)
     files, ctx.agent_files = ctx.agent_files | turn.files, {}
     _prepare_next(phase, ctx, turn.command.command)

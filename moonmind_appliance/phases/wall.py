@@ -57,6 +57,7 @@ class Wall:
         self._earlier = stored_record(ctx)
         self._socket = f"{secrets.token_hex(_SOCKET_NAME_BYTES)}.sock"
         self._lines = EgressLines(None if self.broker is None else self.broker.reader)
+        self._stderr = Tee()
         self._kept: list[EgressTarget] | None = None
         self._started: Future[None] | None = None
         self._ended: Future[ExecOutcome] | None = None
@@ -108,10 +109,16 @@ class Wall:
         while not self._lines.ready.wait(0.02):
             self._ctx.cancel.check()
             if self._ended is None or self._ended.done():
-                if self.broker is not None and (reason := self.broker.failure()) is not None:
+                if (reason := self._broker_failure()) is not None:
                     return reason
                 raise lost("the start", "egress")
         return None if self.broker is None else self.broker.give_login()
+
+    def _broker_failure(self) -> Failure | None:
+        """Why the login broker could not start; None if its container has ended, or there is no broker."""
+        if self.broker is None or self._ended is None or self._ended.result().ended is not EndReason.EXITED:
+            return None
+        return self.broker.failure(self._stderr.tail)
 
     def check_network(self, doing: str) -> None:
         """Check that the git container, whose network the egress container uses, still runs.
@@ -153,10 +160,9 @@ class Wall:
         self._ended = in_daemon("egress-proxy", lambda: self._run(container, spec))
 
     def _run(self, container: str, spec: ExecSpec) -> ExecOutcome:
-        stderr = Tee()
-        ended = self._ctx.engine.execute(container, spec, stdout=self._lines, stderr=stderr)
+        ended = self._ctx.engine.execute(container, spec, stdout=self._lines, stderr=self._stderr)
         if ended.ended is not EndReason.CONTAINER_GONE:
-            shown = self._ctx.redactor.redact_text(stderr.tail.decode(errors="replace"))[-2000:]
+            shown = self._ctx.redactor.redact_text(self._stderr.tail.decode(errors="replace"))[-2000:]
             _log.warning("Run %s: the egress proxy ended: %s", self._ctx.run.run_id, shown)
         return ended
 

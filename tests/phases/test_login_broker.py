@@ -36,7 +36,7 @@ from moonmind_appliance.phases.start_job_container import agent_spec
 from moonmind_appliance.phases.wall import Wall, egress_spec
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from tests.appliance_under_test import ApplianceUnderTest, ends, open_appliance
-from tests.containers.fake_exec import BROKER_AUTHORITY, BROKERED_LOGIN, FakeExec
+from tests.containers.fake_exec import BROKER_AUTHORITY, BROKERED_LOGIN, FakeExec, serve_broker
 from tests.phases.contexts import make_context
 from tests.scripted_acts import says, with_login
 
@@ -173,7 +173,11 @@ def test_an_api_key_is_not_given_to_the_agent(broker: ApplianceUnderTest, monkey
 
 @pytest.mark.parametrize(
     ("lines", "words"),
-    [([{"broker_problem": "openssl is missing\x1b[2J"}], "openssl is missing"), ([{"ready": True}], "made no login")],
+    [
+        ([{"broker_problem": "openssl is missing\x1b[2J"}], "openssl is missing"),
+        ([{"ready": True}], "made no login"),
+        ([{}], "No module named 'h11' The job image is older"),
+    ],
 )
 def test_a_broker_that_cannot_start_fails_the_run(broker: ApplianceUnderTest, lines: list[Any], words: str) -> None:
     """With its reason, without a turn."""
@@ -183,6 +187,7 @@ def test_a_broker_that_cannot_start_fails_the_run(broker: ApplianceUnderTest, li
             process.stdout.write(json.dumps(line).encode() + b"\n")
         while "ready" in lines[0]:
             process.sleep(1)
+        process.stderr.write(b"Traceback:\nModuleNotFoundError: No module named 'h11'\n")
         return 1
 
     broker.engine.on_exec("login_broker", serve)
@@ -192,6 +197,28 @@ def test_a_broker_that_cannot_start_fails_the_run(broker: ApplianceUnderTest, li
     assert words in run.failure.message
     assert "\x1b" not in run.failure.message
     assert broker.agent.turns == []
+
+
+def test_a_container_that_ends_before_the_broker_is_ready_is_the_engines_fault(broker: ApplianceUnderTest) -> None:
+    """The run waits, and tries again with a new one."""
+    tries: list[FakeExec] = []
+
+    def serve(process: FakeExec) -> None:
+        tries.append(process)
+        if len(tries) == 1:
+            process.kill_container()
+            process.check()
+        serve_broker(process)
+
+    broker.engine.on_exec("login_broker", serve)
+    run = broker.submit()
+    broker.work()
+    waiting = broker.stored(run).waiting_for
+    assert waiting is not None
+    assert waiting.reason is WaitReason.ENGINE
+    broker.clock.advance(seconds=60)
+    broker.work()
+    assert ends(broker.stored(run)) == (RunStatus.SUCCEEDED, None)
 
 
 def test_a_limit_that_the_broker_saw_ends_to_the_second(broker: ApplianceUnderTest) -> None:
