@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from moonmind_appliance.agents.codex_broker import CodexBroker
 from moonmind_appliance.models import PhaseName
 from moonmind_appliance.phases.egress_record import (
     ARTIFACT,
@@ -52,6 +53,23 @@ def test_lines_that_the_proxy_does_not_print_are_ignored() -> None:
     (found,) = lines.targets()
     assert found.target.isascii()
     assert (len(found.target), found.connections) == (160, 0)
+
+
+def test_a_login_broker_gets_its_long_lines_before_the_proxy_is_ready() -> None:
+    """Its first line has the login. Longer lines than it accepts are dropped, and the next one is read again."""
+    broker = CodexBroker()
+    lines = EgressLines(broker)
+    made = {"ready": True, "broker": {"ca": "PEM", "login": "x" * 100_000}}
+    data = json.dumps(made).encode() + b"\n" + line()
+    for begin in range(0, len(data), 10_000):
+        lines.write(data[begin : begin + 10_000])
+    assert lines.ready.is_set()
+    assert broker.made is not None
+    assert len(broker.made.login_file) == 100_000
+    assert [each.target for each in lines.targets()] == ["evil.example:443"]
+    lines.write(b"a" * (broker.longest_line + 1))
+    lines.write(b"\n" + json.dumps({"broker": "quota", "headers": {}}).encode() + b"\n")
+    assert broker.position() == 1
 
 
 def test_an_attempt_adds_to_earlier_ones() -> None:
