@@ -69,7 +69,9 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def _is_used_up(self) -> bool:
-        return self.status == _TOO_MANY and self.code == "usage_limit_reached"
+        # The agent can ask for a compressed body, which is not read. Then the windows in the headers decide.
+        by_windows = not self.code and any(each.used_percent >= _USED_UP for each in self.windows)
+        return self.status == _TOO_MANY and (self.code == "usage_limit_reached" or by_windows)
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):

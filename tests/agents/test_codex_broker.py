@@ -121,6 +121,12 @@ def test_without_times_in_the_answer_the_usage_has_the_end_of_the_limit() -> Non
     assert found.quota == [QuotaWindow(100.0, 300, time(RESETS))]
 
 
+@pytest.mark.parametrize(("used", "verdict"), [(100, AgentVerdict.QUOTA), (99, AgentVerdict.FAILED)])
+def test_a_limit_whose_body_cannot_be_read_is_known_by_its_headers(used: float, verdict: AgentVerdict) -> None:
+    """An agent can ask for a compressed body. Another 429 without a body is no limit."""
+    assert outcome(answer(429, headers=headers(used)) | {"body": "\x1f\x8b"}).verdict is verdict
+
+
 def test_a_limit_counts_although_the_turn_completed() -> None:
     """The agent decides what it reports, not what OpenAI answered."""
     found = outcome(limit(resets_at=RESETS), verdict=AgentVerdict.COMPLETED)
