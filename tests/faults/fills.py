@@ -184,7 +184,12 @@ def harness(options: Options) -> FillReport:
     with (
         SmallDisk(place / "data", _DISK_MIB) as disk,
         RehearsalEnvironment(
-            base, overrides=overrides, think_seconds=options.think, shards=options.shards, folder=place
+            base,
+            overrides=overrides,
+            think_seconds=options.think,
+            shards=options.shards,
+            folder=place,
+            login_broker=options.login_broker,
         ) as environment,
     ):
         made = Fills(

@@ -162,7 +162,11 @@ def harness(options: Options) -> KillReport:
     overrides = WIDE_LIMITS | {"ARTIFACT_RETENTION": options.retention}
     base = settings.load({}).settings
     with RehearsalEnvironment(
-        base, overrides=overrides, think_seconds=options.think, shards=options.shards
+        base,
+        overrides=overrides,
+        think_seconds=options.think,
+        shards=options.shards,
+        login_broker=options.login_broker,
     ) as environment:
         made = Kills(
             environment,

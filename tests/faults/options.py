@@ -20,6 +20,7 @@ class Options:
     shards: int
     think: float
     retention: str
+    login_broker: bool = False
     say: Callable[[str], None] = lambda _line: None
     on_start: Callable[[threading.Event], None] = lambda _stopped: None
 
@@ -39,6 +40,7 @@ def run(harness: Callable[[Options], Report], *, prog: str, faults: str, think: 
     parser.add_argument(
         "--retention", default="2m", help="ARTIFACT_RETENTION, so that retention works, too (default: 2m)"
     )
+    parser.add_argument("--login-broker", action="store_true", help="with LOGIN_BROKER=true")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--folder", type=Path, help="where the log stays (default: a new temporary folder)")
     chosen = parser.parse_args()
@@ -53,6 +55,7 @@ def run(harness: Callable[[Options], Report], *, prog: str, faults: str, think: 
         shards=chosen.shards,
         think=chosen.think,
         retention=chosen.retention,
+        login_broker=chosen.login_broker,
         say=say,
         on_start=lambda stopped: stop_early(stopped, say),
     )
