@@ -129,7 +129,7 @@ def login_file(login: Any) -> bytes:
 class Hostile:
     """An appliance whose agent is Codex, and whose shard 0 behaves as a case defines."""
 
-    def __init__(self, appliance: ApplianceUnderTest, served: Served) -> None:
+    def __init__(self, appliance: ApplianceUnderTest, served: Served, agent: Codex | None = None) -> None:
         self.appliance = appliance
         self.ready = served.checks
         self.client: httpx.Client = served.client("olga")
@@ -138,7 +138,7 @@ class Hostile:
         self.line = b""
         for image in appliance.engine.images.values():
             image.labels |= {f"moonmind.{name}.version": "1" for name in ("codex", "spec-kit", "job-image")}
-        appliance.with_resources(agent=Codex())
+        appliance.with_resources(agent=agent or Codex())
         appliance.engine.on_exec(lambda _container, spec: program_of(spec) == "codex_turn", self.turn)
         self.checked: dict[str, Any] | None = CHECKED
         """OpenAI's answer to a check; None: there is no answer. `refreshed`: the login was renewed."""
