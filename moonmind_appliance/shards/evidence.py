@@ -209,10 +209,10 @@ def _turn_confirmed(known: Shard, state: Shard, turn: TurnOutcome, now: datetime
 
 
 def confirmed_cooldown_end(turn: TurnOutcome, now: datetime) -> datetime:
-    """The end of a cooldown that a login broker reported, to the second."""
-    if turn.resets_at is None:
+    """The end of a cooldown that a login broker reported, to the second. An end in the past is not genuine."""
+    if turn.resets_at is None or turn.resets_at < now - _CLOCK_SLACK:
         return now + COOLDOWN_WITHOUT_TIME
-    # Not in the past: a run must not repeat a turn at once because clocks differ.
+    # Clocks differ: a run must not repeat its turn at once.
     return min(max(turn.resets_at, now + _SHORTEST_COOLDOWN), now + LONGEST_COOLDOWN)
 
 

@@ -378,7 +378,8 @@ def test_a_confirmed_limit_ends_to_the_second() -> None:
     ("resets_at", "until"),
     [
         (None, NOW + COOLDOWN_WITHOUT_TIME),
-        (NOW - HOUR, NOW + timedelta(seconds=2)),
+        (NOW - HOUR, NOW + COOLDOWN_WITHOUT_TIME),
+        (NOW - timedelta(seconds=20), NOW + timedelta(seconds=2)),
         (NOW + timedelta(days=300), NOW + LONGEST_COOLDOWN),
     ],
 )
