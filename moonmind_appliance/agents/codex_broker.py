@@ -183,7 +183,7 @@ class _Known(NamedTuple):
     """What a turn's events leave open: the last answer that was not followed by a better one, and the last check."""
 
     refusal: Refusal | None
-    alive: bool | None
+    check: LoginCheck | None
 
     @property
     def limit(self) -> Refusal | None:
@@ -193,40 +193,43 @@ class _Known(NamedTuple):
 
 def _known(events: list[Event]) -> _Known:
     refusal: Refusal | None = None
-    alive: bool | None = True
+    last_check: LoginCheck | None = None
     for event in events:
         match event:
             case Served(by_model=True):
                 refusal = None
             case Renewed(check=check):
-                alive = check.alive
-                if alive and refusal is not None and refusal.status == _UNAUTHORIZED:
+                last_check = check
+                if check.alive and refusal is not None and refusal.status == _UNAUTHORIZED:
                     refusal = None
             case Refusal() if event.path in _MODEL_PATHS or refusal is None or refusal.path not in _MODEL_PATHS:
                 refusal = event
-    return _Known(refusal, alive)
+    return _Known(refusal, last_check)
 
 
 def _verdict(known: _Known, reported: AgentVerdict) -> AgentVerdict:
     if reported is AgentVerdict.COMPLETED:
         return reported
-    proved = AgentVerdict.LOGIN_DEAD if known.alive is False else None
+    proved = AgentVerdict.LOGIN_DEAD if known.check is not None and known.check.alive is False else None
     if proved is None and known.refusal is not None:
-        proved = _proved_by(known.refusal, known.alive)
+        proved = _proved_by(known.refusal, known.check)
     if proved is None:
         return AgentVerdict.FAILED if reported in _OF_THE_LOGIN else reported
     return proved
 
 
-def _proved_by(refusal: Refusal, alive: bool | None) -> AgentVerdict | None:  # noqa: FBT001 - of a `LoginCheck`
+def _proved_by(refusal: Refusal, check: LoginCheck | None) -> AgentVerdict | None:
     """What that answer proves; None if it says nothing about the login or a limit."""
     if refusal.is_limit:
         return AgentVerdict.QUOTA
     if refusal.is_refused_account:
         return AgentVerdict.PLAN_WITHOUT_CODEX
     if refusal.status == _UNAUTHORIZED:
-        # Without an answer to the renewal, nothing is known about the login.
-        return AgentVerdict.UNREACHABLE if alive is None else AgentVerdict.LOGIN_DEAD
+        if check is None:
+            return AgentVerdict.LOGIN_DEAD
+        # A login that OpenAI has just renewed is not dead, whatever it answers to the agent's requests. Without an answer
+        # to the renewal, nothing is known.
+        return None if check.alive else AgentVerdict.UNREACHABLE
     return AgentVerdict.CHALLENGED if refusal.challenge else None
 
 
