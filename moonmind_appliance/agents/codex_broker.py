@@ -171,6 +171,7 @@ class CodexBroker:
             limit=reached or "usage_not_included" if refused else None,
             advice=who_must_act(reached) if refused else "",
             limit_reached=limit is not None,
+            login_doubtful=known.is_doubtful and verdict is not AgentVerdict.COMPLETED,
             confirmed=True,
         )
 
@@ -189,6 +190,11 @@ class _Known(NamedTuple):
     def limit(self) -> Refusal | None:
         """The limit that is reached."""
         return self.refusal if self.refusal is not None and self.refusal.is_limit else None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the login was refused, and the broker did not try to renew it."""
+        return self.refusal is not None and self.refusal.status == _UNAUTHORIZED and self.check is None
 
 
 def _known(events: list[Event]) -> _Known:
@@ -225,11 +231,9 @@ def _proved_by(refusal: Refusal, check: LoginCheck | None) -> AgentVerdict | Non
     if refusal.is_refused_account:
         return AgentVerdict.PLAN_WITHOUT_CODEX
     if refusal.status == _UNAUTHORIZED:
-        if check is None:
-            return AgentVerdict.LOGIN_DEAD
-        # A login that OpenAI has just renewed is not dead, whatever it answers to the agent's requests. Without an answer
-        # to the renewal, nothing is known.
-        return None if check.alive else AgentVerdict.UNREACHABLE
+        # Only a refused renewal proves that a login is dead: OpenAI may refuse one request, also because of what the
+        # agent sent. Without an answer to the renewal, nothing is known.
+        return AgentVerdict.UNREACHABLE if check is not None and check.alive is None else None
     return AgentVerdict.CHALLENGED if refusal.challenge else None
 
 

@@ -51,7 +51,7 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `confirmed`: the login broker reported what is said about the login, its limits and its quota; otherwise the agent's
     container did, and could have made it up. `limit_reached`: the broker saw that a usage window is used up, even if
-    the turn completed.
+    the turn completed. `login_doubtful`: it saw that the login was refused, and has not tried to renew it.
     """
 
     verdict: AgentVerdict
@@ -64,6 +64,7 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
     confirmed: bool = False
     limit_reached: bool = False
+    login_doubtful: bool = False
 
 
 class LoginCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -205,7 +205,7 @@ def _turn_confirmed(known: Shard, state: Shard, turn: TurnOutcome, now: datetime
     if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX:
         words = f"{turn.advice} {turn.message}".strip()[:_LONGEST_WORDS]
         return _judged(known, state, LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED, words, now, limit=turn.limit)
-    return ShardChange(state)
+    return ShardChange(msgspec.structs.replace(state, check_wanted=state.check_wanted or turn.login_doubtful))
 
 
 def confirmed_cooldown_end(turn: TurnOutcome, now: datetime) -> datetime:

@@ -180,7 +180,7 @@ def test_what_happened_before_the_turn_does_not_count() -> None:
     [
         ("the renewal was refused", [answer(401), renewed(DEAD), answer(401)], AgentVerdict.LOGIN_DEAD),
         ("refused before a request", [renewed(DEAD)], AgentVerdict.LOGIN_DEAD),
-        ("refused, and not renewed", [answer(401)], AgentVerdict.LOGIN_DEAD),
+        ("refused, and not renewed", [answer(401)], AgentVerdict.FAILED),
         ("refused although it was renewed", [answer(401), renewed(ALIVE), answer(401)], AgentVerdict.FAILED),
         ("the renewal got no answer", [answer(401), renewed(UNKNOWN), answer(401)], AgentVerdict.UNREACHABLE),
         ("renewed, and it failed later", [answer(401), renewed(ALIVE), quota()], AgentVerdict.FAILED),
@@ -188,13 +188,29 @@ def test_what_happened_before_the_turn_does_not_count() -> None:
         ("renewed because of it", [renewed(ALIVE), answer(401, renewed=True)], AgentVerdict.FAILED),
         ("refused again", [renewed(ALIVE), answer(401, renewed=True), answer(401)], AgentVerdict.FAILED),
         ("another error after it", [answer(401), renewed(ALIVE), answer(500)], AgentVerdict.FAILED),
-        ("refused on another path", [answer(401, path="wham/usage")], AgentVerdict.LOGIN_DEAD),
+        ("refused on another path", [answer(401, path="wham/usage")], AgentVerdict.FAILED),
         ("the model's answer counts", [answer(500), answer(401, path="wham/usage")], AgentVerdict.FAILED),
     ],
 )
 def test_a_login_is_dead_by_the_brokers_evidence(rule: str, lines: list[Any], verdict: AgentVerdict) -> None:
     """What the agent's container reports is not evidence."""
     assert outcome(*lines, verdict=AgentVerdict.FAILED).verdict is verdict, rule
+
+
+@pytest.mark.parametrize(
+    ("lines", "doubtful"),
+    [
+        ([answer(401)], True),
+        ([answer(401, path="wham/usage")], True),
+        ([answer(401), quota()], False),
+        ([renewed(ALIVE), answer(401)], False),
+        ([answer(500)], False),
+    ],
+)
+def test_a_refusal_that_the_broker_has_not_examined_asks_for_a_check(lines: list[Any], *, doubtful: bool) -> None:
+    """The broker pauses between renewals."""
+    assert outcome(*lines).login_doubtful is doubtful
+    assert not outcome(*lines, verdict=AgentVerdict.COMPLETED).login_doubtful
 
 
 @pytest.mark.parametrize("claimed", [AgentVerdict.QUOTA, AgentVerdict.LOGIN_DEAD, AgentVerdict.PLAN_WITHOUT_CODEX])

@@ -425,5 +425,6 @@ def test_a_confirmed_refusal_of_the_account_sets_it_aside() -> None:
 
 @pytest.mark.parametrize("verdict", [AgentVerdict.FAILED, AgentVerdict.UNREACHABLE, AgentVerdict.CHALLENGED])
 def test_a_failed_turn_asks_for_no_check_of_a_brokered_login(verdict: AgentVerdict) -> None:
-    """The broker would have reported it."""
+    """The broker would have reported it. It does for a refusal that the broker has not examined."""
     assert confirmed(verdict) == signed_in()
+    assert confirmed(verdict, login_doubtful=True) == signed_in(check_wanted=True)
