@@ -6,6 +6,7 @@ from datetime import timedelta
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.execution.artifact_records import correct_records
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN, RunStatus
+from moonmind_appliance.phases.renewals import wait_for_renewals
 from moonmind_appliance.resources import Resources
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def remove_leftovers(resources: Resources, run_id: str) -> None:
         found = engine.containers({LABEL_APPLIANCE: resources.appliance_id, LABEL_RUN: run_id})
         run = resources.store.runs.get(run_id, text=False)
         if run is None or run.status is not RunStatus.IN_PROGRESS:
+            wait_for_renewals(engine, found)
             for container in found:
                 engine.remove(container.container_id)
     except (EngineError, StoreError) as error:

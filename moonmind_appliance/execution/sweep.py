@@ -7,7 +7,8 @@ from enum import Enum, auto
 import msgspec
 
 from moonmind_appliance.errors import EngineError, UnreadableRow
-from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, Run, RunStatus
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, ContainerState, Run, RunStatus
+from moonmind_appliance.phases.renewals import wait_for_renewals
 from moonmind_appliance.resources import Resources
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,12 @@ class OwnContainer(msgspec.Struct, frozen=True):
     run_id: str | None
     role: str | None
     running: bool
+
+    @property
+    def state(self) -> ContainerState:
+        """The container as the engine listed it, with the labels that are known here."""
+        labels = {LABEL_RUN: self.run_id or "", LABEL_ROLE: self.role or ""}
+        return ContainerState(self.name, self.key, self.running, labels)
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -85,7 +92,9 @@ class Sweeper:
         except EngineError as error:
             _log.warning("Cannot list the containers of this appliance now: %s", error)
             containers = []
-        removed = [found.name for found in containers if self._goes(found, when) and self._remove(found)]
+        going = [found for found in containers if self._goes(found, when)]
+        wait_for_renewals(self._resources.engine, [found.state for found in going])
+        removed = [found.name for found in going if self._remove(found)]
         if when is When.PERIODIC:
             self._stopped = {found.key for found in containers if not found.running}
         return removed

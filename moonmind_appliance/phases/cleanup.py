@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
-from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, ContainerState
+from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.names import AGENT
+from moonmind_appliance.phases.renewals import wait_for_renewals
 from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.workspace_watch import watch_git
 
@@ -72,19 +76,22 @@ def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str, *
         found = engine.containers(labels)
     except EngineError as error:
         return Removed(problems=[error.message])
+    settled = in_background("renewals", partial(wait_for_renewals, engine, found))
     if roles:
         found = [container for container in found if container.labels.get(LABEL_ROLE) in roles]
 
-    def remove(name: str) -> str | None:
+    def remove(container: ContainerState) -> str | None:
+        if container.labels.get(LABEL_ROLE) != AGENT:
+            settled.result()
         try:
-            engine.remove(name)
+            engine.remove(container.container_id)
         except EngineError as error:
-            return f"{name}: {error.message}"
+            return f"{container.container_id}: {error.message}"
         return None
 
     if not found:
         return Removed()
     with ThreadPoolExecutor(len(found), thread_name_prefix="cleanup") as pool:
-        answers = list(pool.map(remove, [container.container_id for container in found]))
+        answers = list(pool.map(remove, found))
     names = [each.name for each, answer in zip(found, answers, strict=True) if not answer]
     return Removed(names, [answer for answer in answers if answer])

@@ -32,6 +32,7 @@ from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.commands import SLEEP
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import AGENT, EGRESS, GIT
+from moonmind_appliance.phases.renewals import wait_for_renewals
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
 from moonmind_appliance.phases.wall import CHECK_SECONDS, Wall
@@ -60,7 +61,9 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
 
 def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
     names, engine = ctx.names, ctx.engine
-    for container in engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id}):
+    left = engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id})
+    wait_for_renewals(engine, left)
+    for container in left:
         engine.remove(container.name)
     engine.ensure_network(ctx.settings.job_network, {LABEL_APPLIANCE: names.appliance_id})
     made = [

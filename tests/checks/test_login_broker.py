@@ -14,7 +14,7 @@ from moonmind_appliance.models import LABEL_RUN, LoginState, Shard
 from moonmind_appliance.models.container_paths import AGENT_CA_FILE, BROKERED_LOGIN_FILE
 from moonmind_appliance.shards.spec import login_spec
 from tests.appliance_under_test import ApplianceUnderTest, open_appliance
-from tests.containers.fake_exec import BROKER_AUTHORITY, BROKERED_LOGIN, FakeExec, serve_broker
+from tests.containers.fake_exec import BROKER_AUTHORITY, BROKERED_LOGIN, FakeExec, is_broker, serve_broker
 from tests.containers.fake_objects import FakeFile
 from tests.execution.hostile import LOGIN, login_file
 from tests.in_container.sent import job_of
@@ -60,7 +60,7 @@ def compared(appliance: ApplianceUnderTest, direct: Any, brokered: Any, *lines: 
         serve_broker(process)
 
     appliance.engine.on_exec("codex_answers", answers)
-    appliance.engine.on_exec("login_broker", serve)
+    appliance.engine.on_exec(is_broker, serve)
     found = {each.check: each for each in login_broker(appliance.executor._resources)}
     assert appliance.containers() == []
     assert [name for name in appliance.engine.volume_data if "doctor" in name] == []
@@ -123,7 +123,7 @@ def test_a_broker_that_does_not_start_is_reported(appliance: ApplianceUnderTest)
         process.stdout.write(b'{"broker_problem": "openssl is missing"}\n')
         return 1
 
-    appliance.engine.on_exec("login_broker", fail)
+    appliance.engine.on_exec(is_broker, fail)
     (found,) = login_broker(appliance.executor._resources)
     assert (found.level, "openssl is missing" in found.observed) == (Level.WRONG, True)
     assert appliance.containers() == []

@@ -32,7 +32,7 @@ from moonmind_appliance.models import (
     VolumeState,
     network_of,
 )
-from tests.containers.fake_exec import Answer, ExecEnded, FakeExec, FakePrepared, serve_broker, serve_egress
+from tests.containers.fake_exec import Answer, ExecEnded, FakeExec, FakePrepared, is_broker, serve_broker, serve_egress
 from tests.containers.fake_objects import FakeContainer, FakeFile, FakeImage, FakeVolume
 
 JOB_IMAGE = "moonmind/spec-automation-job:latest"
@@ -70,7 +70,8 @@ class FakeEngine:
         self._numbers = itertools.count(1)
         # Each run has one; it serves until its container ends.
         self.on_exec("egress_proxy", serve_egress)
-        self.on_exec("login_broker", serve_broker)
+        self.on_exec(is_broker, serve_broker)
+        self.on_exec("renewal_wait", 0)
 
     # For tests
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
-from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec
+from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec
 from tests.containers.fake_objects import FakeContainer
 
 if TYPE_CHECKING:
@@ -99,6 +99,11 @@ def serve_egress(process: FakeExec) -> None:
 
 
 BROKERED_LOGIN, BROKER_AUTHORITY = '{"tokens": "of the broker"}', "authority of the broker"
+
+
+def is_broker(_container: ContainerSpec, spec: ExecSpec) -> bool:
+    """Whether it is the login broker; the source of another program contains its name, too."""
+    return "login_broker" in spec.command
 
 
 def serve_broker(process: FakeExec) -> None:

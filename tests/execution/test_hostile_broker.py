@@ -17,7 +17,7 @@ from moonmind_appliance.models import FailureCode, LoginState, RunStatus
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from tests.api.served import Served, serve
 from tests.appliance_under_test import ApplianceUnderTest, ends, open_appliance
-from tests.containers.fake_exec import BROKER_AUTHORITY, BROKERED_LOGIN, FakeExec
+from tests.containers.fake_exec import BROKER_AUTHORITY, BROKERED_LOGIN, FakeExec, is_broker
 from tests.execution.hostile import CHECKED, GOOD, LIMITED, REFUSED, SECONDS, VALUES, Hostile, paths, replaced, text
 
 READY = {"ready": True, "broker": {"ca": BROKER_AUTHORITY, "login": BROKERED_LOGIN}}
@@ -47,7 +47,7 @@ class HostileBroker(Hostile):
         self.lines: list[Any] = []
         self._printed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
-        appliance.engine.on_exec("login_broker", self._serve)
+        appliance.engine.on_exec(is_broker, self._serve)
 
     def _serve(self, process: FakeExec) -> None:
         process.stdout.write(text(READY) + b"\n")

@@ -36,7 +36,7 @@ from moonmind_appliance.phases.start_job_container import agent_spec
 from moonmind_appliance.phases.wall import Wall, egress_spec
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from tests.appliance_under_test import ApplianceUnderTest, ends, open_appliance
-from tests.containers.fake_exec import BROKER_AUTHORITY, BROKERED_LOGIN, FakeExec, serve_broker
+from tests.containers.fake_exec import BROKER_AUTHORITY, BROKERED_LOGIN, FakeExec, is_broker, serve_broker
 from tests.phases.contexts import make_context
 from tests.scripted_acts import says, with_login
 
@@ -57,7 +57,7 @@ class BrokerOfATurn:
 
     def __init__(self, appliance: ApplianceUnderTest) -> None:
         self._lines: queue.SimpleQueue[tuple[object, threading.Event]] = queue.SimpleQueue()
-        appliance.engine.on_exec("login_broker", self._serve)
+        appliance.engine.on_exec(is_broker, self._serve)
 
     def prints(self, *lines: object, then: Any = None) -> Any:
         """A turn during which these lines are printed."""
@@ -190,7 +190,7 @@ def test_a_broker_that_cannot_start_fails_the_run(broker: ApplianceUnderTest, li
         process.stderr.write(b"Traceback:\nModuleNotFoundError: No module named 'h11'\n")
         return 1
 
-    broker.engine.on_exec("login_broker", serve)
+    broker.engine.on_exec(is_broker, serve)
     run = broker.run()
     assert ends(run) == (RunStatus.FAILED, FailureCode.LOGIN_BROKER_FAILED.value)
     assert run.failure is not None
@@ -210,7 +210,7 @@ def test_a_container_that_ends_before_the_broker_is_ready_is_the_engines_fault(b
             process.check()
         serve_broker(process)
 
-    broker.engine.on_exec("login_broker", serve)
+    broker.engine.on_exec(is_broker, serve)
     run = broker.submit()
     broker.work()
     waiting = broker.stored(run).waiting_for
@@ -301,7 +301,7 @@ def test_a_broker_that_ends_ends_the_turn(broker: ApplianceUnderTest) -> None:
             process.sleep(0.01)
         return 1
 
-    broker.engine.on_exec("login_broker", serve)
+    broker.engine.on_exec(is_broker, serve)
 
     def turn(process: FakeExec) -> None:
         kill.set()
