@@ -45,14 +45,16 @@ def _unused_name(path: Path) -> Path:
 
 
 def place_login(folder: Path, login: Path) -> None:
-    """Copy a login broker's login into Codex's folder, which a container without the login volume does not have.
+    """Move a login broker's login into Codex's folder, which a container without the login volume does not have.
 
-    An agent may have replaced the file by anything: then the folder stays as it is.
+    Later turns find it there. An agent may have replaced the file by anything: then the folder stays as it is.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     content = read_regular(login, LOGIN_FILE_LIMIT)
     if content is not None:
         write_by_rename(folder / CODEX_LOGIN, content)
+        # Its volume is kept after the run.
+        login.unlink(missing_ok=True)
 
 
 def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:

@@ -7,7 +7,7 @@ WORKSPACES = "/work/runs"
 AGENT_HOME = "/work/codex-home"
 LOGIN_FOLDER = f"{AGENT_HOME}/.codex"
 AGENT_CA_FILE = f"{WORKSPACES}/extra-ca.pem"
-# The login that only the run's login broker accepts, until the first turn has copied it.
+# The login that only the run's login broker accepts, until the first turn has moved it into Codex's folder.
 BROKERED_LOGIN_FILE = f"{WORKSPACES}/brokered-login.json"
 LOGIN_CA_FILE = f"{LOGIN_FOLDER}/extra-ca.pem"
 API_KEY_FILE = f"{LOGIN_FOLDER}/api-key"

@@ -49,9 +49,9 @@ def test_both_answers_are_reported(home: Path, volume: Path) -> None:
     assert found["models"]["digest"] != found["contained"]["digest"]
 
 
-def test_a_brokers_login_is_used_where_there_is_no_volume(home: Path, tmp_path: Path) -> None:
+def test_a_brokers_login_is_used_where_there_is_no_volume(home: Path) -> None:
     """As in the agent's container."""
-    login = tmp_path / "login.json"
+    login = home / "login.json"
     login.write_text('{"name": "broker"}')
     login.chmod(0o644)
     found = answers(home, home / ".codex", login)

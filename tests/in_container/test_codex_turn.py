@@ -101,17 +101,16 @@ def test_codex_gets_the_prompt_and_the_report_follows(repository: Path, home: Pa
     assert (report["type"], report["files"]) == ("moonmind.report", {"README.md": "hello"})
 
 
-def test_the_login_of_a_broker_replaces_the_one_in_the_folder(
-    repository: Path, home: Path, volume: Path, tmp_path: Path
-) -> None:
-    """The agent container with a login broker has no login volume: each turn writes the file into the folder."""
-    login = tmp_path / "brokered-login.json"
-    login.write_text('{"tokens": "of the broker"}')
+def test_the_login_of_a_broker_replaces_the_one_in_the_folder(repository: Path, home: Path, volume: Path) -> None:
+    """The agent container with a login broker has no login volume: the first turn writes the file into the folder."""
+    # Its folder belongs to the container's user, as the workspace does.
+    login, content = home / "brokered-login.json", '{"tokens": "of the broker"}'
+    login.write_text(content)
     login.chmod(0o644)
     code, lines, _ = turn(repository, home, volume, login=login)
     assert code == 7
-    assert json.loads(lines[-1])["login_digest"] == hashlib.sha256(login.read_bytes()).hexdigest()
-    assert (volume / "auth.json").read_text() == login.read_text()
+    assert json.loads(lines[-1])["login_digest"] == hashlib.sha256(content.encode()).hexdigest()
+    assert (volume / "auth.json").read_text() == content
 
 
 def test_a_missing_skill_has_its_own_exit_code(repository: Path, home: Path, volume: Path) -> None:

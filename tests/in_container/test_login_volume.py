@@ -18,11 +18,14 @@ def test_only_regular_files_of_that_name_survive(volume: Path, made: str) -> Non
     assert [path.name for path in volume.iterdir()] == ["agent.env"]
 
 
-def test_a_brokers_login_is_copied_into_a_new_folder(tmp_path: Path) -> None:
-    """Only its owner can read it; a later one replaces it."""
+def test_a_brokers_login_is_moved_into_a_new_folder(tmp_path: Path) -> None:
+    """Only its owner can read it; a later one replaces it. Nothing of it stays in the volume that is kept."""
     login, folder = tmp_path / "login.json", tmp_path / ".codex"
     for content in ("first", "second"):
         login.write_text(content)
+        place_login(folder, login)
+        assert (folder / "auth.json").read_text() == content
+        assert not login.exists()
         place_login(folder, login)
         assert (folder / "auth.json").read_text() == content
     assert (folder / "auth.json").stat().st_mode & 0o777 == 0o600
