@@ -26,6 +26,8 @@ AnswerHead: TypeAlias = h11.Response
 _MALFORMED = (h11.ProtocolError, ValueError)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CHUNK = 64 * 1024
+# Each piece takes some microseconds, in which no other connection is served.
+_PIECES, _LEAST_PIECE = 1000, 64
 _ANSWER_HEAD_LIMIT = 64 * 1024
 
 
@@ -87,7 +89,7 @@ class AgentSide:
         Raises:
             Refused: it is too large or malformed, or something follows it.
         """
-        total = 0
+        total = pieces = 0
         while True:
             try:
                 event = self._http.next_event()
@@ -99,9 +101,11 @@ class AgentSide:
             except _MALFORMED:
                 raise Refused(HTTPStatus.BAD_REQUEST, "the body is malformed") from None
             if isinstance(event, h11.Data):
-                total += len(event.data)
+                total, pieces = total + len(event.data), pieces + 1
                 if total > limit:
                     raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large")
+                if pieces > _PIECES and total < pieces * _LEAST_PIECE:
+                    raise Refused(HTTPStatus.BAD_REQUEST, "the body comes in too small pieces")
                 yield bytes(event.data)
             elif self._http.trailing_data[0]:
                 raise Refused(HTTPStatus.BAD_REQUEST, "something follows the request")

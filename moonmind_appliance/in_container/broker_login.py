@@ -33,6 +33,7 @@ _CLAIMS = {
 _LONGEST_CLAIM = 256
 _DAY = 24 * 3600
 _DUMMY_DAYS = 400
+_LATEST = 1 << 40
 
 
 class NoLogin(Exception):
@@ -91,8 +92,7 @@ def parse_login(content: bytes) -> Login:
         account = (claims.get(_OPENAI) or {}).get("chatgpt_account_id")
     if not (_is_header_value(access) and _is_header_value(account)):
         raise NoLogin("The shard's login file contains no login.")
-    expires = claims_of(access, all_of_them=True).get("exp")
-    return Login(access, account, claims, float(expires) if isinstance(expires, int) else None)
+    return Login(access, account, claims, _time(claims_of(access, all_of_them=True).get("exp")))
 
 
 def claims_of(token: object, *, all_of_them: bool = False) -> dict[str, Any]:
@@ -179,6 +179,11 @@ def _object(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _time(value: object) -> float | None:
+    """The value as seconds since 1970; None if it is no such number."""
+    return float(value) if isinstance(value, int) and 0 <= value < _LATEST else None
 
 
 def _is_plain(value: object) -> bool:

@@ -71,6 +71,7 @@ def test_a_request_is_read_however_it_is_sent(sent: list[bytes]) -> None:
     ("sent", "why"),
     [
         (HEAD + b"Content-Length: 1001\r\n\r\n" + b"a" * 1001, "the body is too large"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 1001, "the body comes in too small pieces"),
         (HEAD + b"Content-Length: 4\r\n\r\nbo", "the body is malformed"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n", "the body is malformed"),
         (HEAD + b"Content-Length: 4\r\n\r\nbodyPOST", "something follows the request"),
@@ -81,7 +82,7 @@ def test_a_request_is_read_however_it_is_sent(sent: list[bytes]) -> None:
 def test_a_request_beyond_its_limits_is_refused(sent: bytes, why: str) -> None:
     """Also if it ends too early."""
     with pytest.raises(Refused, match=why):
-        asyncio.run(read_request(sent))
+        asyncio.run(read_request(sent, limit=2000 if b"1\r\na" in sent else 1000))
 
 
 def test_a_connection_without_a_request_is_no_error() -> None:

@@ -67,6 +67,13 @@ def test_only_known_claims_of_plain_values_are_kept() -> None:
     assert claims_of("not a token") == claims_of(None) == {}
 
 
+@pytest.mark.parametrize("end", [10**400, -1, "tomorrow", None, [1]])
+def test_an_end_that_is_no_time_is_unknown(end: object) -> None:
+    """The login is then used as it is."""
+    content = {"tokens": {"access_token": jwt({"exp": end}), "account_id": "a"}}
+    assert parse_login(json.dumps(content).encode()).expires is None
+
+
 def test_two_dummies_are_different(account: Account, tokens: Tokens) -> None:
     """One run's is worth nothing in another."""
     real = parse_login(login_file(tokens, account))
