@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import subprocess
+import threading
 import time
 import uuid
 from contextlib import suppress
@@ -19,6 +20,7 @@ from moonmind_appliance import settings
 from moonmind_appliance.models import LoginState
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
+from moonmind_appliance.shards.check import check_shard
 
 from .conftest import Caller, docker, git
 from .served import Served
@@ -352,6 +354,40 @@ def test_the_broker_renews_an_expired_login_during_a_turn(held, environment, run
     known = shard_of(running)
     assert (known.login, known.last_refresh_at is not None) == (LoginState.PRESENT, True)
     assert running.appliance.resources.redactor.redact_text(f" {after['tokens']['refresh_token']} ").count("rt_") == 0
+
+
+def test_a_renewal_is_finished_although_the_turn_ends(held, environment, running, caller):
+    """OpenAI has ended the old tokens: the container is removed when the new ones are stored, not before."""
+    accounts, begun = environment.openai.accounts, threading.Event()
+    refresh = accounts.refresh
+
+    def slow(token):
+        tokens = refresh(token)
+        begun.set()
+        time.sleep(1.5)
+        return tokens
+
+    before, own = stored(held[0]), held[0].login()["tokens"]["access_token"]
+    accounts.refresh = slow
+    asking = threading.Thread(target=lambda: suppress_errors(held[0].curl, MODELS, own))
+    try:
+        accounts.expire_access(accounts[shard_account(environment, running, 0)])
+        asking.start()
+        assert begun.wait(20)
+        docker("exec", held[0].agent, "sh", "-c", "kill -9 $(pidof codex)")
+        assert caller.wait(held[0].run_id)["status"] == "failed"
+    finally:
+        accounts.refresh = refresh
+        asking.join()
+    after = json.loads(environment.stored_login(running, 0))
+    assert after["tokens"]["refresh_token"] != before["tokens"]["refresh_token"]
+    assert check_shard(running.appliance.resources, 0, renew=True).login is LoginState.PRESENT
+
+
+def suppress_errors(call, *arguments):
+    """The container may end meanwhile."""
+    with suppress(subprocess.CalledProcessError):
+        call(*arguments)
 
 
 def test_the_agent_cannot_renew_the_real_login(held, environment):
