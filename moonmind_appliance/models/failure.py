@@ -236,7 +236,7 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.OPENAI_CHALLENGE: FailureKind(
         WhoActs.OPERATOR,
-        "OpenAI's content network takes requests from this machine's address for those of a bot. Try again later, or "
+        "OpenAI's content network treats requests from this machine's address as those of a bot. Try again later, or "
         "use another address (AGENT_HTTPS_PROXY). The login is not the cause: do not sign in again.",
     ),
     FailureCode.AGENT_TIMED_OUT: FailureKind(
