@@ -157,7 +157,7 @@ class BrokerReader(Protocol):
         """Process one line without its end."""
 
     @property
-    def made(self) -> BrokeredLogin | None:
+    def login(self) -> BrokeredLogin | None:
         """The login for the agent's container; None until the broker is ready, or if it made none."""
 
     @property

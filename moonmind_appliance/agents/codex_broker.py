@@ -105,7 +105,7 @@ class CodexBroker:
         self._events: deque[_Numbered] = deque(maxlen=_MOST_EVENTS)
         self._count = 0
         self._windows: list[QuotaWindow] = []
-        self._made: BrokeredLogin | None = None
+        self._login: BrokeredLogin | None = None
         self._problem = ""
 
     def take(self, line: bytes) -> None:
@@ -116,7 +116,7 @@ class CodexBroker:
             return
         with self._lock:
             if said.get("ready") is True:
-                self._made = self._made or _made(as_object(said.get("broker")))
+                self._login = self._login or _brokered_login(as_object(said.get("broker")))
             if not self._problem:
                 self._problem = as_text(said.get("broker_problem"), longest=_LONGEST_PROBLEM)
             event = _event(said)
@@ -128,10 +128,10 @@ class CodexBroker:
             self._events.append(_Numbered(self._count, event))
 
     @property
-    def made(self) -> BrokeredLogin | None:
+    def login(self) -> BrokeredLogin | None:
         """The login for the agent's container; None until the broker is ready, or if it made none."""
         with self._lock:
-            return self._made
+            return self._login
 
     @property
     def problem(self) -> str:
@@ -242,7 +242,7 @@ def _used_until(windows: list[QuotaWindow]) -> datetime | None:
     return max(resets, default=None)
 
 
-def _made(said: Mapping[str, Any]) -> BrokeredLogin | None:
+def _brokered_login(said: Mapping[str, Any]) -> BrokeredLogin | None:
     login, authority = said.get("login"), said.get("ca")
     if not isinstance(login, str) or not isinstance(authority, str):
         return None

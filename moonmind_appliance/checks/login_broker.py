@@ -40,8 +40,8 @@ USAGE, MODELS = f"{BROKER}: wham/usage", f"{BROKER}: codex/models"
 _LABELS = {LABEL_ROLE: "doctor"}
 _READY_SECONDS = 20.0
 _ANSWER_SECONDS = 40
-# Between two answers the account may be in use elsewhere.
-_USED_MORE, _LATER = 5.0, timedelta(minutes=2)
+# The account may be used elsewhere between the two answers: percent, and the time of a reset.
+_USED_DIFFERENCE, _RESET_DIFFERENCE = 5.0, timedelta(minutes=2)
 _KEEP_OFF = "Keep LOGIN_BROKER=false, or set it to false."
 
 
@@ -105,11 +105,11 @@ def _are_alike(one: Sequence[QuotaWindow], other: Sequence[QuotaWindow]) -> bool
     if [each.window_minutes for each in one] != [each.window_minutes for each in other]:
         return False
     for first, second in zip(one, other, strict=True):
-        if abs(first.used_percent - second.used_percent) > _USED_MORE:
+        if abs(first.used_percent - second.used_percent) > _USED_DIFFERENCE:
             return False
         if (first.resets_at is None) is not (second.resets_at is None):
             return False
-        if first.resets_at and second.resets_at and abs(first.resets_at - second.resets_at) > _LATER:
+        if first.resets_at and second.resets_at and abs(first.resets_at - second.resets_at) > _RESET_DIFFERENCE:
             return False
     return True
 
@@ -160,12 +160,12 @@ class _Comparison:
             # Codex may have renewed it.
             renewed = read_login(self._engine, self._resources.agent, with_login)
             record_login_file(self._resources, self._shard.index, renewed)
-            behind = self._engine.start(self._spec_behind(socket))
-            made.callback(self._engine.remove, behind)
+            without_login = self._engine.start(self._spec_without_login(socket))
+            made.callback(self._engine.remove, without_login)
             login = self._serve(with_login, socket, broker)
             files = {BROKERED_LOGIN_FILE: login.login_file, AGENT_CA_FILE: login.authority}
-            self._engine.put_files(behind, files)
-            brokered = self._ask(behind, BROKERED_LOGIN_FILE, self._agent.proxies())
+            self._engine.put_files(without_login, files)
+            brokered = self._ask(without_login, BROKERED_LOGIN_FILE, self._agent.proxies())
             return direct, brokered, broker.refusals()
 
     def _environment(self) -> dict[str, str]:
@@ -184,10 +184,10 @@ class _Comparison:
         serving = in_daemon("broker-check", lambda: self._engine.execute(container, spec, stdout=lines, stderr=stderr))
         serving.add_done_callback(lambda _: lines.ready.set())
         lines.ready.wait(_READY_SECONDS)
-        if broker.made is None:
+        if broker.login is None:
             last = stderr.getvalue().decode(errors="replace").strip().rpartition("\n")[2]
             raise _NotStarted(broker.problem or last or "it made no login")
-        return broker.made
+        return broker.login
 
     def _ask(self, container: str, login: str | None, env: dict[str, str]) -> ServiceAnswers:
         printed = io.BytesIO()
@@ -208,8 +208,8 @@ class _Comparison:
         )
         return msgspec.structs.replace(spec, mounts=[*spec.mounts, Mount(self._name, EGRESS_FOLDER)])
 
-    def _spec_behind(self, socket: str) -> ContainerSpec:
-        """A container as the agent's: without a network and without the login."""
+    def _spec_without_login(self, socket: str) -> ContainerSpec:
+        """A container like the agent's: without a network and without the login."""
         spec = self._spec_with_login()
         agent = self._agent
         return msgspec.structs.replace(

@@ -153,9 +153,9 @@ class _Session:
     async def _forward(self, head: Head, headers: Headers) -> tuple[ServiceSide, AnswerHead, Login]:
         """Send the request with the real login; if OpenAI refuses that, renew it first.
 
-        A request with a body is repeated by Codex: it refreshes its dummy here.
+        Codex itself repeats a request with a body, after it has refreshed its dummy.
         """
-        # Without anything left the second time.
+        # Empty at the second attempt: only a GET, which has no body, is repeated here.
         body = self._agent.body()
         for attempt in range(2):
             login = await self._parts.renewal.login()

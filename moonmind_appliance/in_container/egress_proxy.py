@@ -56,7 +56,7 @@ def main(job: dict[str, Any]) -> int:
 
 
 def run(job: dict[str, Any], ready: dict[str, Any], broker: "Callable[[Record, Limits], Broker] | None" = None) -> int:
-    """Do that job; print `ready` when connections are accepted. `broker` answers the requests to its hosts itself."""
+    """Do the job of `main`, and print `ready` instead. `broker` makes what answers the requests to its own hosts."""
     listener = take_listener(job["socket"], job["seconds"])
     if listener is None:
         sys.stderr.write("The agent container did not hand over its socket.\n")
@@ -163,8 +163,8 @@ class EgressProxy:
         self._tunnels: set[Tunnel] = set()
 
     async def serve(self, listener: socket.socket, ready: dict[str, Any]) -> None:
-        """Serve; ends only by cancellation. Prints `ready` first."""
-        # Accepted sockets take it over. asyncio sets it only on sockets that were made with their protocol's number.
+        """Serve; ends only by cancellation. Prints `ready` when connections are accepted."""
+        # Accepted sockets inherit it. asyncio sets it only on sockets that were made with their protocol's number.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = await asyncio.start_server(self._accepted, sock=listener, limit=_CHUNK)
         write_line(json.dumps(ready) + "\n")

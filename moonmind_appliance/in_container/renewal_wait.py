@@ -12,12 +12,12 @@ _BROKER = b"login_broker"
 _PAUSE = 0.05
 
 
-def renews(home: Path, processes: Path = Path("/proc")) -> bool:
-    """Whether a renewal has its own CODEX_HOME below `home` (`codex_home`), and the broker lives to end it."""
-    return any(home.glob("codex-*")) and _broker_lives(processes)
+def is_renewing(home: Path, processes: Path = Path("/proc")) -> bool:
+    """Whether a renewal has its own CODEX_HOME below `home` (`codex_home`), and the broker still runs."""
+    return any(home.glob("codex-*")) and _broker_runs(processes)
 
 
-def _broker_lives(processes: Path) -> bool:
+def _broker_runs(processes: Path) -> bool:
     for process in processes.glob("[0-9]*"):
         try:
             arguments = (process / "cmdline").read_bytes().split(b"\0")
@@ -32,6 +32,6 @@ def _broker_lives(processes: Path) -> bool:
 def main(job: dict[str, Any]) -> int:
     """Wait for at most `seconds`."""
     home, give_up = Path(os.environ["HOME"]), time.monotonic() + job["seconds"]
-    while renews(home) and time.monotonic() < give_up:
+    while is_renewing(home) and time.monotonic() < give_up:
         time.sleep(_PAUSE)
     return 0

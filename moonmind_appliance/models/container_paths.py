@@ -22,8 +22,8 @@ CACHE_FOLDER = AGENT_HOME
 SCAFFOLD = "/opt/spec-kit/scaffold"
 
 # The volume through which the agent container hands its listening socket to the egress container. In the agent
-# container it is read-only; in the egress container the volume takes the owner of its mount point, and AGENT_HOME may
-# have the login.
+# container it is read-only; in the egress container the volume takes the owner of its mount point. It is
+# not AGENT_HOME, which contains the login with LOGIN_BROKER.
 AGENT_EGRESS_FOLDER = "/work/egress"
 EGRESS_FOLDER = GIT_FOLDER
 EGRESS_CA_FILE = f"{EGRESS_FOLDER}/extra-ca.pem"

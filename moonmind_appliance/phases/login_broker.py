@@ -40,13 +40,13 @@ class RunBroker:
         """
         if self._given:
             return None
-        made = self.reader.made
-        if made is None:
+        login = self.reader.login
+        if login is None:
             message = f"The login broker of shard {self._ctx.names.shard.index} made no login for the agent."
             return failure(FailureCode.LOGIN_BROKER_FAILED, message)
         extra = self._ctx.settings.extra_ca_certs
-        authorities = made.authority if extra is None else extra_authorities(extra) + b"\n" + made.authority
-        self._ctx.agent_files |= {BROKERED_LOGIN_FILE: made.login_file, AGENT_CA_FILE: authorities}
+        authorities = login.authority if extra is None else extra_authorities(extra) + b"\n" + login.authority
+        self._ctx.agent_files |= {BROKERED_LOGIN_FILE: login.login_file, AGENT_CA_FILE: authorities}
         self._given = True
         return None
 

@@ -55,7 +55,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     """
     if ctx.login and ctx.login.problem:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
-    if ctx.wall is not None and (reason := ctx.wall.check_ready()) is not None:
+    if ctx.wall is not None and (reason := ctx.wall.wait_ready()) is not None:
         return failed(reason)
     if ctx.attempt > 1:
         _remove_files_of_earlier_attempt(phase, ctx)

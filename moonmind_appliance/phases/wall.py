@@ -1,7 +1,7 @@
 """The wall around a run's agent: the egress container, and the record of what the agent tried to reach.
 
-The agent container has no network. The program `egress_proxy` in the egress container accepts the connections to
-its listening socket, and connects only to allowed hosts (decision 47).
+The agent container has no network. The program `egress_proxy`, or `login_broker` with LOGIN_BROKER, in the egress
+container accepts the connections to its listening socket, and connects only to allowed hosts (decisions 47 and 53).
 """
 
 import logging
@@ -99,8 +99,10 @@ class Wall:
         if self._ended is not None:
             self._ended.add_done_callback(lambda _: _end_container(self._ctx.engine, agent))
 
-    def check_ready(self) -> Failure | None:
+    def wait_ready(self) -> Failure | None:
         """Wait until the proxy accepts connections; returns why the login broker cannot work.
+
+        Gives the broker's login to the next turn.
 
         Raises:
             ContainerLost: the proxy ended.

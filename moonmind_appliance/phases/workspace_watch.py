@@ -222,7 +222,7 @@ def watch_agent(ctx: PhaseContext) -> WorkspaceWatch:
     kept = [part for name in LOGIN_FILES for part in ("!", "-name", name)]
     empty = ["find", LOGIN_FOLDER, "-mindepth", "1", "-maxdepth", "1", *kept, "-exec", "rm", "-rf", "--", "{}", "+"]
     login = Measured(ctx.names.agent, [LOGIN_FOLDER], _LOGIN_BYTES, _LOGIN_FILES, "the login's folder", empty)
-    # With a login broker, the agent's container does not have the login's folder.
+    # With a login broker the login's folder is in the container's memory file system, which has a size of its own.
     measured = [_volumes(ctx)] if ctx.settings.login_broker else [_volumes(ctx), login]
     # Half of MIN_FREE_DISK: a running job may continue after new runs are no longer started.
     return _watch(ctx, measured, ends=ctx.names.agent, min_free_disk=ctx.settings.min_free_disk // 2)

@@ -65,8 +65,8 @@ def test_the_first_line_has_the_login_and_the_authority() -> None:
     """Later ones do not replace them."""
     made = {"ready": True, "broker": {"ca": "PEM", "login": '{"tokens": 1}'}}
     broker = reader({"target": "chatgpt.com:443"}, made, made | {"broker": {"ca": "other", "login": "other"}})
-    assert broker.made is not None
-    assert (broker.made.authority, broker.made.login_file) == (b"PEM", b'{"tokens": 1}')
+    assert broker.login is not None
+    assert (broker.login.authority, broker.login.login_file) == (b"PEM", b'{"tokens": 1}')
     assert broker.problem == ""
 
 
@@ -83,7 +83,7 @@ def test_the_first_line_has_the_login_and_the_authority() -> None:
 )
 def test_an_incomplete_login_is_none(said: Any) -> None:
     """The run then fails with a reason."""
-    assert reader({"ready": True, "broker": said}).made is None
+    assert reader({"ready": True, "broker": said}).login is None
 
 
 def test_the_broker_says_why_it_cannot_start() -> None:
@@ -290,7 +290,7 @@ def test_a_line_of_random_bytes_is_ignored() -> None:
         broker.take(chosen.randbytes(size))
     for line in (b"[]", b"null", b'{"broker": "answer"}', b"[" * 10_000, b'{"a": "' + b"x" * LONGEST_LINE + b'"}'):
         broker.take(line)
-    assert (broker.position(), broker.made, broker.problem) == (0, None, "")
+    assert (broker.position(), broker.login, broker.problem) == (0, None, "")
 
 
 def test_only_the_last_events_are_kept() -> None:

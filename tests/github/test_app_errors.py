@@ -126,7 +126,7 @@ def test_a_wrong_address_of_the_api(stand_in: StandInGitHub, path: str) -> None:
     api_url = f"{stand_in.server_url}{path}"
     found = problem(app_of(stand_in, api_url=api_url))
     if path == "/api/v3/api/v3":
-        # GitHub's own 404: it cannot be told from a missing installation.
+        # GitHub's own 404: it cannot be distinguished from a missing installation.
         assert found.problem is AppProblem.NOT_INSTALLED
     else:
         assert (found.problem, api_url in found.message) == (AppProblem.ADDRESS, True)

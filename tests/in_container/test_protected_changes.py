@@ -1,4 +1,4 @@
-"""What the commit has at protected paths, and what reviewers are told."""
+"""What the commit has at protected paths, and what is reported to reviewers."""
 
 from pathlib import Path
 

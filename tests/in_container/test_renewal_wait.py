@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from moonmind_appliance.in_container.command import command
-from moonmind_appliance.in_container.renewal_wait import renews
+from moonmind_appliance.in_container.renewal_wait import is_renewing
 
 
 def test_a_renewal_has_a_folder_and_a_broker_that_lives(tmp_path: Path) -> None:
@@ -16,12 +16,12 @@ def test_a_renewal_has_a_folder_and_a_broker_that_lives(tmp_path: Path) -> None:
         if argv is not None:
             (processes / number / "cmdline").write_bytes("\0".join(argv).encode())
     folder.mkdir(parents=True)
-    assert not renews(home, processes)
+    assert not is_renewing(home, processes)
     (processes / "14").mkdir()
     (processes / "14/cmdline").write_bytes("\0".join(command("login_broker", {})).encode())
-    assert renews(home, processes)
+    assert is_renewing(home, processes)
     folder.rmdir()
-    assert not renews(home, processes)
+    assert not is_renewing(home, processes)
 
 
 def test_it_ends_with_the_renewal_or_after_its_time(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def stored(held):
 
 
 def parts_of(login):
-    """What nobody else may have of a login: payloads and signatures of its tokens, and the refresh token."""
+    """What only the broker may have of a login: payloads and signatures of its tokens, and the refresh token."""
     tokens = login["tokens"]
     found = {"refresh token": tokens["refresh_token"]}
     for name in ("id_token", "access_token"):

@@ -64,8 +64,8 @@ def test_a_login_broker_gets_its_long_lines_before_the_proxy_is_ready() -> None:
     for begin in range(0, len(data), 10_000):
         lines.write(data[begin : begin + 10_000])
     assert lines.ready.is_set()
-    assert broker.made is not None
-    assert len(broker.made.login_file) == 100_000
+    assert broker.login is not None
+    assert len(broker.login.login_file) == 100_000
     assert [each.target for each in lines.targets()] == ["evil.example:443"]
     lines.write(b"a" * (broker.longest_line + 1))
     lines.write(b"\n" + json.dumps({"broker": "quota", "headers": {}}).encode() + b"\n")

@@ -232,13 +232,13 @@ def test_a_turn_waits_until_the_proxy_is_ready() -> None:
     assert isinstance(engine, FakeEngine)
     wall = Wall(ctx)
     with pytest.raises(ContainerLost):
-        wall.check_ready()
+        wall.wait_ready()
     engine.on_exec("egress_proxy", lambda process: process.sleep(30))
     wall.start()
     wall.wait_started()
     ctx.cancel.cancel(InterruptReason.CANCELLED)
     with pytest.raises(RunInterrupted):
-        wall.check_ready()
+        wall.wait_ready()
     engine.remove(ctx.names.egress)
 
 
