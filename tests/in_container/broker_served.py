@@ -28,6 +28,32 @@ from tests.in_container.egress_served import Loop, listen
 _SECONDS = 10
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
+# Requests as `Served.filled` takes them.
+BEARER = b"Authorization: Bearer {bearer}\r\n"
+FRAME = BEARER + b"Host: chatgpt.com\r\nContent-Length: 0\r\n"
+GOOD = b"POST /backend-api/codex/responses HTTP/1.1\r\n" + FRAME + b"\r\n"
+
+
+def request(target: bytes, method: bytes = b"GET", more: bytes = b"") -> bytes:
+    """A request that is right except for these parts."""
+    return method + b" " + target + b" HTTP/1.1\r\n" + FRAME + more + b"\r\n"
+
+
+def post(headers: bytes, body: bytes = b"") -> bytes:
+    """A request to the model with these headers."""
+    return b"POST /backend-api/codex/responses HTTP/1.1\r\n" + headers + b"\r\n" + body
+
+
+def refresh(body: bytes, path: bytes = b"/oauth/token", method: bytes = b"POST") -> bytes:
+    """A request for tokens with that body."""
+    return (
+        method + b" " + path + b" HTTP/1.1\r\nHost: auth.openai.com\r\n"
+        b"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n" + body
+    )
+
+
+REFRESH = b'{"client_id":"app","grant_type":"refresh_token","refresh_token":"{refresh}"}'
+
 
 def login_file(tokens: Tokens, account: Account) -> bytes:
     """`auth.json` with these tokens."""

@@ -1,4 +1,4 @@
-"""Which requests of an agent pass. The attacks on a real connection are in `test_broker_connection`."""
+"""Which requests of an agent pass. The attacks on a real connection are in `test_broker_attacks`."""
 
 from collections.abc import Sequence
 
