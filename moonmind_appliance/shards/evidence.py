@@ -189,7 +189,7 @@ def _turn_confirmed(known: Shard, state: Shard, turn: TurnOutcome, now: datetime
     """A turn of a run with a login broker ended. What only the agent's container reported does not count.
 
     The times are exact, so a cooldown ends when the window resets. The broker has already tried to renew a login that
-    was refused.
+    was refused, except one that is `login_doubtful`.
     """
     if turn.verdict is AgentVerdict.COMPLETED and turn.quota:
         state = msgspec.structs.replace(state, last_turn_at=now)

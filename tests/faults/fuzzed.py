@@ -53,7 +53,7 @@ _ALLOWED = re.compile(
     rb"(accounts/check|settings/user|config/bundle|usage))(\?[!-\"$-~]*)? HTTP/1\.1"
 )
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\x21-\x7e\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
-_ONLY_SO = {b"host", b"authorization", b"chatgpt-account-id", b"content-length", b"transfer-encoding"}
+_ONLY_WITH_HYPHENS = {b"host", b"authorization", b"chatgpt-account-id", b"content-length", b"transfer-encoding"}
 _NEVER = {b"connection", b"upgrade", b"te", b"proxy-authorization", b"keep-alive", b"trailer", b"expect"}
 
 
@@ -186,7 +186,7 @@ def check_forwarded(sent: bytes, *, complete: bool) -> None:
     assert [value.lower() for name, value in names if name == b"host"] in ([b"chatgpt.com"], [b"chatgpt.com:443"])
     assert {value for name, value in names if name == b"chatgpt-account-id"} <= {ACCOUNT.encode()}
     assert _NEVER.isdisjoint(name.replace(b"_", b"-") for name, _ in names)
-    assert not any(b"_" in name and name.replace(b"_", b"-") in _ONLY_SO for name, _ in names)
+    assert not any(b"_" in name and name.replace(b"_", b"-") in _ONLY_WITH_HYPHENS for name, _ in names)
     lengths = [value for name, value in names if name == b"content-length"]
     codings = [value for name, value in names if name == b"transfer-encoding"]
     assert len(lengths) + len(codings) <= 1

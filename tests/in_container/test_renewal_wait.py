@@ -8,7 +8,7 @@ from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.renewal_wait import is_renewing
 
 
-def test_a_renewal_has_a_folder_and_a_broker_that_lives(tmp_path: Path) -> None:
+def test_a_renewal_has_a_folder_and_a_broker_that_runs(tmp_path: Path) -> None:
     """A folder that a killed broker left is no renewal, and the waiting program is no broker."""
     home, processes, folder = tmp_path / "home", tmp_path / "proc", tmp_path / "home/codex-abc"
     for number, argv in (("1", ["docker-init", "sleep"]), ("12", command("renewal_wait", {})), ("13", None)):

@@ -1,4 +1,4 @@
-"""The login broker: the agent never has the shard's login, and what it has instead is worth nothing elsewhere or later.
+"""The login broker: the agent never has the shard's login, and its own login cannot be used elsewhere or later.
 
 Real containers, the real Codex CLI, stand-ins for OpenAI and GitHub.
 """
@@ -31,13 +31,13 @@ TEXT = "# Dark mode\n\n- Goal: people can switch to dark colours"
 MODELS = "https://chatgpt.com/backend-api/codex/models"
 USAGE = "https://chatgpt.com/backend-api/wham/usage"
 
-# The turn waits until the test has looked around.
+# The turn waits until the test lets it go on.
 HOLD = r"""
 touch /work/runs/held
 n=0; while [ ! -e /work/runs/go ] && [ $n -lt 900 ]; do sleep 0.1; n=$((n+1)); done
 """
 
-# Ends the broker: the only other Python.
+# Ends the broker: the process whose command line names its program.
 KILL = """
 import os, pathlib
 for process in pathlib.Path("/proc").iterdir():

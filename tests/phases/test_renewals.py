@@ -28,7 +28,7 @@ def started(*, login_broker: bool) -> FakeEngine:
 
 
 @pytest.mark.parametrize("roles", [(), (GIT,), (AGENT, EGRESS)])
-def test_only_the_agents_container_goes_during_a_renewal(roles: tuple[str, ...]) -> None:
+def test_only_the_agents_container_is_removed_during_a_renewal(roles: tuple[str, ...]) -> None:
     """The git container's network is that of the broker."""
     engine = started(login_broker=True)
     renewing, renewed = threading.Event(), threading.Event()

@@ -401,7 +401,7 @@ def test_a_turn_without_an_answer_of_openai_is_no_proof_of_the_login() -> None:
     assert confirmed(AgentVerdict.COMPLETED, quota=[QuotaWindow(1.0)]).last_turn_at == NOW
 
 
-def test_a_claim_of_the_agent_revives_no_login() -> None:
+def test_a_claim_of_the_agent_makes_no_dead_login_usable() -> None:
     """A check or a sign-in does."""
     dead = signed_in(login=LoginState.DEAD, login_fault=LoginFault.REFRESH_REFUSED)
     turn = ended(AgentVerdict.COMPLETED, confirmed=True, quota=[QuotaWindow(1.0)])
@@ -416,7 +416,7 @@ def test_a_confirmed_dead_login_keeps_the_fault_that_the_check_found() -> None:
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.UNAUTHORIZED)
 
 
-def test_a_confirmed_refusal_of_the_account_sets_it_aside() -> None:
+def test_a_confirmed_refusal_of_the_account_makes_the_login_refused() -> None:
     """With the advice."""
     state = confirmed(AgentVerdict.PLAN_WITHOUT_CODEX, advice="Buy credits.", limit="x")
     assert (state.login, state.login_fault) == (LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED)
