@@ -1,7 +1,7 @@
 """The shard's real login, and the dummy that the agent gets instead. Codex's `auth.json` as seen on 0.169.0.
 
 The dummy has the account's claims, which Codex reads, and random values in place of everything else. Outside this
-run's broker it is worth nothing: its tokens have no signature.
+run's broker it is of no use: its tokens have no signature.
 """
 
 import base64
